@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::domain::item::State;
 use crate::domain::money::decimal_text;
 use crate::domain::time::Timestamp;
-use crate::ledger::{BulkActionRow, BulkRefusal, ItemFilter};
+use crate::ledger::{BulkActionOfItem, BulkActionRow, BulkRefusal, ItemFilter};
 
 /// What was done to many items at once.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -53,6 +53,29 @@ pub struct BulkActionView {
     pub went_on_at: String,
     /// When the last item had its turn.
     pub ended_at: Option<String>,
+    /// What takes it back of the items that nobody has claimed or changed since.
+    pub undo: BulkUndoView,
+}
+
+/// What takes a bulk action back: give `action` and `chosen_by` to `POST /items/bulk`, which counts the
+/// items first. What was sent since, or is being asked about since, is not among them.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BulkUndoView {
+    /// `retry` or `cancel`.
+    pub action: &'static str,
+    /// Which items.
+    pub chosen_by: BulkFilterView,
+}
+
+/// A bulk action that changed an item.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct BulkActionOfItemView {
+    /// Its number.
+    pub bulk_action: i64,
+    /// `retry` or `cancel`.
+    pub action: &'static str,
+    /// When it changed this item.
+    pub at: String,
 }
 
 /// How items were chosen.
@@ -74,6 +97,10 @@ pub struct BulkFilterView {
     pub code: Option<String>,
     /// With an amount in this currency; `none`: without an amount.
     pub currency: Option<&'static str>,
+    /// That this bulk action changed.
+    pub bulk_action: Option<i64>,
+    /// Only those that nobody has claimed or changed since that bulk action.
+    pub untouched: bool,
 }
 
 /// An item that was left as it was.
@@ -93,7 +120,12 @@ impl BulkActionView {
     /// Of a bulk action as it is in the ledger.
     pub fn of(row: &BulkActionRow, now: Timestamp) -> Self {
         let sums = row.counted.sums.iter();
+        let (undo, undone) = row.undo();
         Self {
+            undo: BulkUndoView {
+                action: undo.as_str(),
+                chosen_by: BulkFilterView::of(&undone),
+            },
             bulk_action: row.id,
             action: row.verb.as_str(),
             state: row.state(now).as_str(),
@@ -133,6 +165,19 @@ impl BulkFilterView {
             reason_has: filter.reason.clone(),
             code: filter.code.clone(),
             currency: filter.currency.map(|currency| currency.as_str()),
+            bulk_action: filter.bulk.map(|bulk| bulk.bulk_action),
+            untouched: filter.bulk.is_some_and(|bulk| bulk.only_untouched),
+        }
+    }
+}
+
+impl BulkActionOfItemView {
+    /// Of what the ledger has of it.
+    pub fn of(row: &BulkActionOfItem) -> Self {
+        Self {
+            bulk_action: row.bulk_action,
+            action: row.verb.as_str(),
+            at: row.at.to_string(),
         }
     }
 }
@@ -176,6 +221,14 @@ pub fn words_of(filter: &ItemFilter) -> String {
         filter
             .currency
             .map(|currency| format!("currency {}", currency.as_str())),
+        filter.bulk.map(|bulk| {
+            let untouched = if bulk.only_untouched {
+                ", untouched since"
+            } else {
+                ""
+            };
+            format!("bulk action {}{untouched}", bulk.bulk_action)
+        }),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::bulk_view::BulkActionOfItemView;
 use crate::domain::answer::AnswerKind;
 use crate::domain::item::State;
 use crate::domain::money::{Amount, Currency, decimal_text};
@@ -236,6 +237,8 @@ pub struct ItemSurroundings {
     pub related: Vec<RelatedItemView>,
     /// What persons noted of it, oldest first.
     pub notes: Vec<NoteView>,
+    /// The bulk actions that changed it, oldest first.
+    pub bulk_actions: Vec<BulkActionOfItemView>,
 }
 
 impl ItemSurroundings {
@@ -253,7 +256,9 @@ impl ItemSurroundings {
             Some(job) => ledger.related_items(item, job).await?,
             None => Vec::new(),
         };
+        let bulk_actions = ledger.bulk_actions_of_item(item.id).await?;
         Ok(Self {
+            bulk_actions: bulk_actions.iter().map(BulkActionOfItemView::of).collect(),
             gateway_numbers: numbers
                 .values()
                 .flatten()

@@ -5,14 +5,14 @@ use serde_json::json;
 
 use super::Context;
 use super::exit::{Exit, Failure};
-use super::output::{count, cut, print_table, say, say_json, table};
+use super::output::{count, counted, cut, print_table, say, say_json, table};
 use super::wall_clock::WallClock;
 use crate::app::Project;
 use crate::bulk_view::{BulkActionView, words_of};
 use crate::clock::Clock;
 use crate::domain::time::Timestamp;
 use crate::engine::planning::money_text;
-use crate::ledger::{BulkActionRow, BulkState, Ledger};
+use crate::ledger::{BulkActionRow, BulkState, BulkVerb, Ledger};
 
 /// How many refusals are read at a time.
 const PAGE: u32 = 500;
@@ -140,6 +140,14 @@ fn print(row: &BulkActionRow, clock: WallClock, now: Timestamp) {
     for (state, items) in &row.withdrawn {
         say(format!("{} withdrawn and {}", count(*items), state.label()));
     }
+    let changed = row.handled - row.refused;
+    if changed > 0 {
+        say(format!(
+            "the {} that it changed: payrun items --bulk-action {} -n 0",
+            counted(changed, "item"),
+            row.id
+        ));
+    }
     if row.refused > 0 {
         say(format!(
             "{} left as they were: payrun bulk {} --refused",
@@ -154,6 +162,27 @@ fn print(row: &BulkActionRow, clock: WallClock, now: Timestamp) {
             row.verb.as_str()
         ));
     }
+    if changed > 0 && state != BulkState::UnderWay {
+        print_undo(row);
+    }
+}
+
+/// What takes it back.
+fn print_undo(row: &BulkActionRow) {
+    let (verb, filter) = row.undo();
+    let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+    let what = match row.verb {
+        BulkVerb::Retry => "what was not sent since is withdrawn",
+        BulkVerb::Cancel => {
+            "what was cancelled is sent after all; what was withdrawn before its approval, or may be under way, is not"
+        }
+    };
+    say(format!(
+        "to take it back, {what}: payrun {} --state {} --bulk-action {} --untouched",
+        verb.as_str(),
+        states.join(","),
+        row.id
+    ));
 }
 
 async fn print_refused(ledger: &Ledger, id: i64) -> Result<(), Failure> {

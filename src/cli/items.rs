@@ -15,7 +15,7 @@ use crate::app::Project;
 use crate::domain::item::State;
 use crate::export::planned_days::PlannedDays;
 use crate::export::{ColumnsWanted, ExportQuery, TableFormat};
-use crate::ledger::{AmountIn, ItemFilter, ItemRow, Ledger, LedgerError, TimeSpan};
+use crate::ledger::{AmountIn, BulkItems, ItemFilter, ItemRow, Ledger, LedgerError, TimeSpan};
 use crate::view::{ItemView, reason_of};
 
 /// How many rows are read at a time.
@@ -52,6 +52,12 @@ pub(super) struct ItemsArgs {
     /// Only items with an amount in this currency; none: without an amount
     #[arg(long, value_parser = parse_amount_in)]
     currency: Option<AmountIn>,
+    /// Only items that this bulk action changed
+    #[arg(long, value_name = "BULK")]
+    bulk_action: Option<i64>,
+    /// With --bulk-action: only those that nobody has claimed or changed since
+    #[arg(long, requires = "bulk_action")]
+    untouched: bool,
     /// Only the item with this key
     #[arg(long)]
     key: Option<String>,
@@ -137,6 +143,14 @@ pub(super) fn parse_amount_in(word: &str) -> Result<AmountIn, String> {
         .ok_or_else(|| "it is the code of a currency, such as HKD, or none".to_owned())
 }
 
+/// Which items of a bulk action are meant.
+pub(super) fn bulk_items(bulk_action: Option<i64>, only_untouched: bool) -> Option<BulkItems> {
+    bulk_action.map(|bulk_action| BulkItems {
+        bulk_action,
+        only_untouched,
+    })
+}
+
 pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Failure> {
     let project = Project::open(&context.config)?;
     let ledger = project.ledger().await?;
@@ -151,6 +165,7 @@ pub(super) async fn run(context: &Context, args: &ItemsArgs) -> Result<Exit, Fai
         currency: args.currency,
         key: args.key.clone(),
         planned: planned_on(&project, &ledger, args).await?,
+        bulk: bulk_items(args.bulk_action, args.untouched),
     };
     let format = match args.format {
         Some(format) if args.output.is_given() => Some(format.table_format()?),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::actor::CommandAuthor;
 use super::exit::{Exit, Failure};
-use super::items::{parse_amount_in, parse_state};
+use super::items::{bulk_items, parse_amount_in, parse_state};
 use super::output::{count, counted, say, say_json};
 use crate::app::Project;
 use crate::bulk_view::words_of;
@@ -70,6 +70,12 @@ pub(super) struct ItemSelection {
     /// Only those with an amount in this currency; none: without an amount
     #[arg(long, value_parser = parse_amount_in, requires = "state")]
     currency: Option<AmountIn>,
+    /// Only those that this bulk action changed
+    #[arg(long, value_name = "BULK", requires = "state")]
+    bulk_action: Option<i64>,
+    /// With --bulk-action: only those that nobody has claimed or changed since
+    #[arg(long, requires = "bulk_action")]
+    untouched: bool,
     /// Carry out what was counted
     #[arg(long, requires = "state")]
     yes: bool,
@@ -140,6 +146,7 @@ async fn bulk(
         reason: which.with_reason.clone(),
         code: which.code.clone(),
         currency: which.currency,
+        bulk: bulk_items(which.bulk_action, which.untouched),
     };
     let chosen = engine.choose(&filter, verb).await.map_err(failed)?;
     if !which.yes {

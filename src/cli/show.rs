@@ -160,6 +160,7 @@ async fn show_item(
         value["related"] = json!(surroundings.related);
         value["attempts"] = json!(attempts.iter().map(AttemptView::from).collect::<Vec<_>>());
         value["notes"] = json!(surroundings.notes);
+        value["bulk_actions"] = json!(surroundings.bulk_actions);
         value["events"] = json!(events.iter().map(EventView::from).collect::<Vec<_>>());
         say_json(&value);
         return Ok(Exit::Success);
@@ -228,6 +229,7 @@ fn print_item(
                 .map(|at| clock.named(at))
                 .unwrap_or_default(),
         ),
+        ("bulk actions", bulk_actions(surroundings)),
         ("what to do", to_do(item, kind)),
         (
             "same key as",
@@ -239,6 +241,15 @@ fn print_item(
     for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
         say(format!("{name:<13} {fact}"));
     }
+}
+
+/// The bulk actions that changed it.
+fn bulk_actions(surroundings: &ItemSurroundings) -> String {
+    let all = surroundings.bulk_actions.iter();
+    let words: Vec<String> = all
+        .map(|bulk| format!("{} ({})", bulk.bulk_action, bulk.action))
+        .collect();
+    words.join(", ")
 }
 
 /// The last code: what it means, and what to do.

@@ -87,6 +87,7 @@ pub use items::apply_notification::NotificationClaim;
 pub use items::bulk_actions::{
     BulkActionRow, BulkRefusal, BulkStart, BulkState, BulkVerb, CountedItems, NewBulkAction,
 };
+pub use items::bulk_items::BulkActionOfItem;
 pub use items::claim::{ClaimRequest, JobQuota};
 pub use items::claimed_item::{ClaimKind, Claimed};
 pub use items::gateway_numbers::{GatewayNumber, RECEIPT};
@@ -114,7 +115,7 @@ pub use planning::whole_or_parts::ItemPart;
 pub use reads::exported_items::{ExportedItem, ItemFacts, JobSource};
 pub use reads::item::ItemRow;
 pub use reads::item_history::{AttemptRow, EventRow};
-pub use reads::item_pages::{AmountIn, ItemFilter, NO_CODE, RejectedLine};
+pub use reads::item_pages::{AmountIn, BulkItems, ItemFilter, NO_CODE, RejectedLine};
 pub use reads::metrics_queries::{LaneHealth, RecentAnswer, UnknownAges};
 pub use reads::open_jobs::{OpenJob, RunProgress};
 pub use reads::payments_named_twice::PaymentNamedTwice;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use utoipa::ToSchema;
 
-use super::items::amount_in;
+use super::items::{amount_in, bulk_items};
 use super::start_run::PATIENCE;
 use crate::bulk_view::{by_word, words_of};
 use crate::domain::actor::Authorization;
@@ -48,6 +48,11 @@ pub(super) struct BulkBody {
     code: Option<String>,
     /// With an amount in this currency; `none`: without an amount.
     currency: Option<String>,
+    /// That this bulk action changed.
+    bulk_action: Option<i64>,
+    /// With `bulk_action`: only those that nobody has claimed or changed since. Of what was to be tried
+    /// again that is what was not sent since.
+    untouched: Option<bool>,
     /// What counting said stands for the items; none: only count.
     set: Option<String>,
     /// Kept in the audit log; with `set` it must be given.
@@ -230,6 +235,7 @@ fn filter(wanted: &BulkBody) -> Result<ItemFilter, ApiError> {
         reason: wanted.reason_has.clone(),
         code: wanted.code.clone(),
         currency: amount_in(wanted.currency.as_deref())?,
+        bulk: bulk_items(wanted.bulk_action, wanted.untouched)?,
         ..ItemFilter::default()
     })
 }

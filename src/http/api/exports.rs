@@ -19,7 +19,7 @@ use tokio::task::{block_in_place, spawn_blocking};
 use utoipa::IntoParams;
 
 use super::differences::DifferencesQuery;
-use super::items::{amount_in, states};
+use super::items::{amount_in, bulk_items, states};
 use crate::errors::chain;
 use crate::export::planned_days::PlannedDays;
 use crate::export::rows_to_mend::{FileRequester, RowsToMend, RowsToMendError, RowsWanted};
@@ -69,6 +69,10 @@ pub(super) struct ExportItemsQuery {
     code: Option<String>,
     /// Only with an amount in this currency; `none`: without an amount.
     currency: Option<String>,
+    /// Only those that this bulk action changed.
+    bulk_action: Option<i64>,
+    /// With `bulk_action`: only those that nobody has claimed or changed since.
+    untouched: Option<bool>,
     /// Only with this key.
     key: Option<String>,
     /// Only of runs that were planned on this day, `2026-03-31`, on the clock of the run or the
@@ -137,6 +141,7 @@ pub(super) async fn items(
         code: query.code,
         currency: amount_in(query.currency.as_deref())?,
         key: query.key,
+        bulk: bulk_items(query.bulk_action, query.untouched)?,
     };
     let name = match query.run {
         Some(run) => format!("items-of-run-{run}"),

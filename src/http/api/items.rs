@@ -10,7 +10,7 @@ use crate::domain::item::State as ItemState;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
-use crate::ledger::{AmountIn, ItemFilter};
+use crate::ledger::{AmountIn, BulkItems, ItemFilter};
 use crate::view::{AttemptView, EventView, ItemSurroundings, ItemView};
 
 /// Which items.
@@ -34,6 +34,10 @@ pub(super) struct ItemsQuery {
     code: Option<String>,
     /// Only with an amount in this currency; `none`: without an amount.
     currency: Option<String>,
+    /// Only those that this bulk action changed.
+    bulk_action: Option<i64>,
+    /// With `bulk_action`: only those that nobody has claimed or changed since.
+    untouched: Option<bool>,
     /// Only with this key.
     key: Option<String>,
     /// Only behind this one: the last of the page before.
@@ -83,6 +87,7 @@ pub(super) async fn list(
         code: query.code,
         currency: amount_in(query.currency.as_deref())?,
         key: query.key,
+        bulk: bulk_items(query.bulk_action, query.untouched)?,
         ..ItemFilter::default()
     };
     let items = app
@@ -103,6 +108,24 @@ pub(super) fn amount_in(word: Option<&str>) -> Result<Option<AmountIn>, ApiError
     let wrong = || ApiError::invalid("currency is the code of a currency, such as HKD, or none");
     word.map(|word| AmountIn::parse(word).ok_or_else(wrong))
         .transpose()
+}
+
+/// Which items of a bulk action are meant.
+pub(super) fn bulk_items(
+    bulk_action: Option<i64>,
+    untouched: Option<bool>,
+) -> Result<Option<BulkItems>, ApiError> {
+    let only_untouched = untouched.unwrap_or(false);
+    match bulk_action {
+        None if only_untouched => Err(ApiError::invalid(
+            "untouched goes with bulk_action: untouched since when?",
+        )),
+        None => Ok(None),
+        Some(bulk_action) => Ok(Some(BulkItems {
+            bulk_action,
+            only_untouched,
+        })),
+    }
 }
 
 /// The states of these words.

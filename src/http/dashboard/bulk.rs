@@ -32,6 +32,8 @@ struct BulkCountPage {
     page: PageFrame,
     verb: BulkVerb,
     parts: Vec<FilterPart>,
+    /// Whether a bulk action is taken back.
+    is_undo: bool,
     counted: CountedItems,
     sums: Vec<Sum>,
     query: String,
@@ -68,6 +70,29 @@ struct BulkActionPage {
     is_first: bool,
     query: String,
     command: String,
+    undo: Option<BulkUndo>,
+}
+
+/// What takes a bulk action back, and how: counted first, like any other.
+struct BulkUndo {
+    query: String,
+    command: String,
+}
+
+impl BulkUndo {
+    /// None where it goes on still, or has changed nothing.
+    fn of(bulk: &BulkProgress) -> Option<Self> {
+        let row = &bulk.row;
+        if bulk.is_under_way() || row.handled == row.refused {
+            return None;
+        }
+        let (verb, filter) = row.undo();
+        let word = verb.as_str();
+        Some(Self {
+            query: format!("action={word}&{}", filter_query(&filter)),
+            command: format!("payrun {word}{}", filter_arguments(&filter)),
+        })
+    }
 }
 
 #[derive(Template)]
@@ -116,6 +141,7 @@ pub(super) async fn count_or_list(
     let page = BulkCountPage {
         sums: sums(&counted),
         parts: filter_parts(&filter),
+        is_undo: filter.bulk.is_some_and(|bulk| bulk.only_untouched),
         query: filter_query(&filter),
         command: format!(
             "payrun {}{} --yes --expect {} --reason WHY",
@@ -236,6 +262,7 @@ pub(super) async fn show(
         command: format!("payrun bulk {id}"),
         next_after: refusals.last().map(|refusal| refusal.item).filter(|_| full),
         is_first: after.is_none(),
+        undo: BulkUndo::of(&bulk).filter(|_| viewer.caller.role.may_do_as(Role::Operator)),
         refusals,
         bulk,
     }))

@@ -190,6 +190,7 @@ async fn records(
         attempts: ledger.attempts(id).await?,
         events: ledger.events(id).await?,
         audit: ledger.audit_of(&format!("item {id}"), AUDITED).await?,
+        bulk_actions: ledger.bulk_actions_of_item(id).await?,
         approval: approvals
             .into_iter()
             .find(|approval| approval.job_id == item.job_id),

@@ -8,7 +8,7 @@ use super::errors::PageError;
 use super::frame::PageFrame;
 use super::page_fields::PageFields;
 use crate::domain::item::State;
-use crate::ledger::{AmountIn, ItemFilter};
+use crate::ledger::{AmountIn, BulkItems, ItemFilter};
 
 /// Sets of states that people look for together.
 const TOGETHER: [(&str, &[State]); 4] = [
@@ -32,6 +32,7 @@ pub(super) fn read_filter(fields: &mut PageFields) -> Result<ItemFilter, PageErr
         reason: fields.take("reason"),
         code: fields.take("code"),
         currency: currency(fields.take("currency"))?,
+        bulk: bulk_items(fields)?,
         ..ItemFilter::default()
     })
 }
@@ -40,6 +41,25 @@ fn currency(word: Option<String>) -> Result<Option<AmountIn>, PageError> {
     let wrong = || PageError::invalid("a currency is a code such as HKD, or none");
     word.map(|word| AmountIn::parse(word.trim()).ok_or_else(wrong))
         .transpose()
+}
+
+fn bulk_items(fields: &mut PageFields) -> Result<Option<BulkItems>, PageError> {
+    let bulk_action = fields.number("bulk_action")?;
+    let only_untouched = match fields.take("untouched").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(PageError::invalid("untouched is true or false")),
+    };
+    match bulk_action {
+        None if only_untouched => Err(PageError::invalid(
+            "untouched goes with bulk_action: untouched since when?",
+        )),
+        None => Ok(None),
+        Some(bulk_action) => Ok(Some(BulkItems {
+            bulk_action,
+            only_untouched,
+        })),
+    }
 }
 
 fn states(words: Option<String>) -> Result<Vec<State>, PageError> {
@@ -64,6 +84,8 @@ pub(super) struct FilterPart {
     pub value: String,
     /// The states, where these are meant.
     pub states: Vec<State>,
+    /// Whether its label says all.
+    pub is_flag: bool,
 }
 
 /// The parts of a filter that are given.
@@ -75,9 +97,17 @@ pub(super) fn filter_parts(filter: &ItemFilter) -> Vec<FilterPart> {
             label,
             value,
             states: Vec::new(),
+            is_flag: false,
         })
     };
     let states = text("state", "state", Some(state_words(&filter.states)));
+    let bulk = filter.bulk;
+    let untouched = bulk.filter(|bulk| bulk.only_untouched);
+    let untouched = text(
+        "untouched",
+        "bulk-untouched",
+        untouched.map(|_| "true".to_owned()),
+    );
     let parts = [
         text("run", "run", filter.run_id.map(|run| run.to_string())),
         text("workflow", "workflow", filter.workflow.clone()),
@@ -94,6 +124,15 @@ pub(super) fn filter_parts(filter: &ItemFilter) -> Vec<FilterPart> {
             "search-currency",
             filter.currency.map(|currency| currency.as_str().to_owned()),
         ),
+        text(
+            "bulk_action",
+            "bulk-number",
+            bulk.map(|bulk| bulk.bulk_action.to_string()),
+        ),
+        untouched.map(|part| FilterPart {
+            is_flag: true,
+            ..part
+        }),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -127,11 +166,14 @@ pub(super) fn export_query(filter: &ItemFilter) -> String {
 /// A filter as the arguments of a command.
 pub(super) fn filter_arguments(filter: &ItemFilter) -> String {
     let part = |part: FilterPart| {
-        let option = if part.name == "reason" {
-            "with-reason"
-        } else {
-            part.name
+        let option = match part.name {
+            "reason" => "with-reason",
+            "bulk_action" => "bulk-action",
+            name => name,
         };
+        if part.is_flag {
+            return format!(" --{option}");
+        }
         format!(" --{option}={}", shell_word(&part.value))
     };
     filter_parts(filter).into_iter().map(part).collect()
@@ -175,6 +217,10 @@ mod tests {
             reason: Some("it's 100%".to_owned()),
             code: Some("NOT_ENOUGH".to_owned()),
             currency: AmountIn::parse("HKD"),
+            bulk: Some(BulkItems {
+                bulk_action: 3,
+                only_untouched: true,
+            }),
             ..ItemFilter::default()
         };
         let query = filter_query(&filter);
@@ -192,8 +238,10 @@ mod tests {
         assert_eq!(filter_query(&read), query);
         assert_eq!(
             filter_arguments(&read),
-            r" --run=7 --job='a&b=c ü' --state=failed,needs_review --with-reason='it'\''s 100%' --code=NOT_ENOUGH --currency=HKD"
+            r" --run=7 --job='a&b=c ü' --state=failed,needs_review --with-reason='it'\''s 100%' --code=NOT_ENOUGH --currency=HKD --bulk-action=3 --untouched"
         );
+        let lonely = vec![("untouched".to_owned(), "true".to_owned())];
+        assert!(read_filter(&mut PageFields::of(lonely).unwrap()).is_err());
         assert!(export_query(&read).contains("&reason_has=it%27s%20100%25&code=NOT%5FENOUGH"));
     }
 }

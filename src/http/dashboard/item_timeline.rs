@@ -13,8 +13,8 @@ use crate::domain::item::State;
 use crate::domain::time::Timestamp;
 use crate::export::ExportContext;
 use crate::ledger::{
-    ApprovalRow, AttemptRow, AuditRow, EventRow, FoundLine, ItemRow, JobRow, NotificationOutcome,
-    NotificationRow, RunRow,
+    ApprovalRow, AttemptRow, AuditRow, BulkActionOfItem, EventRow, FoundLine, ItemRow, JobRow,
+    NotificationOutcome, NotificationRow, RunRow,
 };
 
 /// Something that happened.
@@ -32,6 +32,8 @@ pub(super) struct TimelineEntry {
     pub alarm: Option<String>,
     /// What was received.
     pub evidence: Option<String>,
+    /// The bulk action that did it.
+    pub bulk_action: Option<i64>,
 }
 
 impl TimelineEntry {
@@ -44,6 +46,7 @@ impl TimelineEntry {
             lines: Vec::new(),
             alarm: None,
             evidence: None,
+            bulk_action: None,
         }
     }
 
@@ -62,11 +65,22 @@ pub(super) struct ItemRecords {
     pub events: Vec<EventRow>,
     /// What the audit log has of it.
     pub audit: Vec<AuditRow>,
+    /// Those that changed it.
+    pub bulk_actions: Vec<BulkActionOfItem>,
     /// Of its batch.
     pub approval: Option<ApprovalRow>,
     pub notifications: Vec<NotificationRow>,
     /// Lines of statements, each with when its statement was fetched.
     pub lines: Vec<(Timestamp, FoundLine)>,
+}
+
+impl ItemRecords {
+    /// The bulk action that changed it at an instant.
+    fn bulk_action_at(&self, at: Timestamp) -> Option<i64> {
+        let mut of_item = self.bulk_actions.iter();
+        let found = of_item.find(|bulk| bulk.at == at);
+        found.map(|bulk| bulk.bulk_action)
+    }
 }
 
 /// What happened, oldest first.
@@ -243,7 +257,9 @@ fn moves(records: &ItemRecords, page: &PageFrame) -> Vec<TimelineEntry> {
                 | EventKind::FiledAgain => "",
             };
             let word = page.word("event", event.event.as_str());
-            moved(TimelineEntry::new(event.at, class, word), event)
+            let mut entry = moved(TimelineEntry::new(event.at, class, word), event);
+            entry.bulk_action = records.bulk_action_at(event.at);
+            entry
         })
         .collect()
 }
@@ -275,7 +291,9 @@ fn of_audit(records: &ItemRecords, page: &PageFrame) -> Vec<TimelineEntry> {
         && !entries.iter().any(|entry| entry.at == at)
     {
         let what = page.word("audit", "item.cancel");
-        entries.push(TimelineEntry::new(at, "person", what).saying(Some(by.clone())));
+        let mut entry = TimelineEntry::new(at, "person", what).saying(Some(by.clone()));
+        entry.bulk_action = records.bulk_action_at(at);
+        entries.push(entry);
     }
     entries
 }

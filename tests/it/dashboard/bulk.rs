@@ -4,7 +4,9 @@ use serde_json::json;
 
 use crate::support::service::Service;
 use crate::support::visitor::Visitor;
-use crate::support::{App, PATIENCE, WORKFLOW, contracts, until};
+use payrun::sandbox::faults::{Fault, FaultPlan};
+
+use crate::support::{App, PATIENCE, Setup, WORKFLOW, contracts, until};
 
 /// Items that are planned and stay so.
 fn planned(items: u32) -> App {
@@ -209,4 +211,157 @@ fn what_was_left_as_it_was_is_named_with_the_reason() {
     );
     let rest = service.get(&token, "/api/v1/bulk-actions/1?after=1").body;
     assert_eq!(rest["refusals"][0]["item"], 2);
+}
+
+/// The address of the count that a page of a bulk action offers to take it back.
+fn undo_of(page: &str) -> String {
+    let section = page.split("id=\"undo\"").nth(1).unwrap();
+    let address = section.split("href=\"/bulk?").nth(1).unwrap();
+    let address = address.split('"').next().unwrap().replace("&#38;", "&");
+    format!("/bulk?{address}")
+}
+
+#[test]
+fn what_was_not_sent_since_is_taken_back_and_nothing_else() {
+    let app = planned(6);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    let begun = ann.submit(&ann.page(COUNT), "/bulk", &[("why", "a wrong file")]);
+    let page = done_page(&ann, &begun.location);
+    // Its items, as a list that says what it is a list of; and from an item back to it.
+    assert!(page.contains("/items?bulk_action=1\""), "{page}");
+    let items = ann.page("/items?bulk_action=1");
+    assert_eq!(items.matches("href=\"/items/").count(), 6, "{items}");
+    assert!(items.contains("payrun items --bulk-action=1"), "{items}");
+    assert!(ann.page("/items/3").contains("href=\"/bulk/1\""));
+    // Somebody has touched one since.
+    let by = ["--author", "ann", "--reason", "this one is right"];
+    let touch = |verb: &str| app.payrun(&[&[verb, "2"][..], &by].concat()).exits(0);
+    touch("retry");
+    touch("cancel");
+    let count = ann.page(&undo_of(&page));
+    assert!(count.contains("<dd>5</dd>"), "{count}");
+    assert!(
+        count.contains("payrun retry --state=cancelled --bulk-action=1 --untouched --yes"),
+        "{count}"
+    );
+    let undone = ann.submit(&count, "/bulk", &[("why", "the file was right")]);
+    let undone = done_page(&ann, &undone.location);
+    assert_eq!(app.by_state(), json!({ "planned": 5, "cancelled": 1 }));
+    // Done twice there is nothing left to do.
+    assert!(
+        ann.page(&undo_of(&page))
+            .contains("nothing can be taken back")
+    );
+    // What is sent meanwhile is not what was counted, and is not taken back.
+    let count = ann.page(&undo_of(&undone));
+    assert!(count.contains("<dd>5</dd>"), "{count}");
+    let suspended = [
+        "pause", "contract", "C-0005", "--author", "ann", "--reason", "stays",
+    ];
+    app.payrun(&suspended).exits(0);
+    let resume = ["resume", "all", "--author", "ann", "--reason", "go on"];
+    app.payrun(&resume).exits(0);
+    until("they are sent", || app.by_state()["succeeded"] == 4);
+    let late = ann.submit(&count, "/bulk", &[("why", "too late")]);
+    assert_eq!(late.status, 409, "{}", late.html);
+    let count = ann.page(&undo_of(&undone));
+    assert!(count.contains("<dd>1</dd>"), "{count}");
+    let rest = ann.submit(&count, "/bulk", &[("why", "what is left of it")]);
+    done_page(&ann, &rest.location);
+    assert_eq!(app.by_state(), json!({ "succeeded": 4, "cancelled": 2 }));
+}
+
+#[test]
+fn the_api_and_the_command_take_a_bulk_action_back_as_the_page_does() {
+    let app = planned(3);
+    let service = Service::of(&app);
+    let (ann, vic) = (
+        service.token("ann", "operator"),
+        Visitor::of(&service, "vic", "viewer"),
+    );
+    let cancel = |more: &[&str]| {
+        let of = ["cancel", "--run", "1", "--state", "planned", "--yes"];
+        let by = ["--author", "ann", "--reason", "stop"];
+        app.payrun(&[&of[..], more, &by].concat()).exits(0);
+    };
+    cancel(&[]);
+    let row = service.get(&ann, "/api/v1/bulk-actions/1").body;
+    let undo = &row["undo"];
+    assert_eq!(
+        (&undo["action"], &undo["chosen_by"]["untouched"]),
+        (&json!("retry"), &json!(true)),
+        "{row}"
+    );
+    let listed = service.get(&ann, "/api/v1/items?bulk_action=1").body;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 3);
+    let lonely = service.get(&ann, "/api/v1/items?untouched=true");
+    assert_eq!(lonely.status, 400, "{:?}", lonely.body);
+    let of_item = service.get(&ann, "/api/v1/items/1").body;
+    assert_eq!(of_item["bulk_actions"][0]["bulk_action"], 1, "{of_item}");
+    // A viewer sees the items, and is offered nothing.
+    let page = vic.page("/bulk/1");
+    assert!(page.contains("/items?bulk_action=1") && !page.contains("id=\"undo\""));
+    // What was said to be chosen is what is sent back.
+    let body = json!({
+        "action": undo["action"], "states": undo["chosen_by"]["states"],
+        "bulk_action": 1, "untouched": true,
+    });
+    let send = |body: &serde_json::Value| {
+        let request = service.request(reqwest::Method::POST, "/api/v1/items/bulk");
+        let request = request.bearer_auth(&ann);
+        let request = request.header("content-type", "application/json");
+        service.send(request.body(body.to_string())).body
+    };
+    let counted = send(&body);
+    assert_eq!(counted["items"], 3, "{counted}");
+    let mut confirmed = body.clone();
+    confirmed["set"] = counted["set"].clone();
+    confirmed["reason"] = json!("it was right");
+    let done = send(&confirmed);
+    assert_eq!(done["moved"], json!({ "planned": 3 }), "{done}");
+    // And by the command that the other names.
+    let said = app.payrun(&["bulk", "2"]).stdout;
+    assert!(
+        said.contains("payrun cancel --state planned,pending,unknown --bulk-action 2 --untouched"),
+        "{said}"
+    );
+    app.payrun(&["retry", "1", "--author", "ann", "--reason", "no"]);
+    cancel(&["--bulk-action", "2", "--untouched"]);
+    assert_eq!(app.by_state(), json!({ "cancelled": 3 }));
+    let shown = app.payrun(&["show", "--item", "1"]).stdout;
+    assert!(
+        shown.contains("1 (cancel), 2 (retry), 3 (cancel)"),
+        "{shown}"
+    );
+}
+
+/// What may be under way was only withdrawn: the page says that this is not taken back.
+#[test]
+fn what_may_be_under_way_and_was_withdrawn_is_not_tried_again_by_an_undo() {
+    // No order arrives, nothing is answered, and nobody asks before the test has ended.
+    let app = App::of(Setup {
+        contracts: contracts("C", 2),
+        faults: FaultPlan::only(Fault::SilentBefore),
+        timeout: "300ms",
+        ..Setup::default()
+    });
+    let asked = "[50ms, 100ms, 200ms, 400ms], grace: 1200ms";
+    app.edit(WORKFLOW, asked, "[1h], grace: 2h");
+    app.edit(WORKFLOW, "horizon: 5m", "horizon: 1d");
+    app.payrun(&["run", WORKFLOW, "--wait", "2s"]);
+    assert_eq!(app.by_state(), json!({ "unknown": 2 }));
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    let count = ann.page("/bulk?action=cancel&state=unknown");
+    let begun = ann.submit(&count, "/bulk", &[("why", "stop")]);
+    let page = done_page(&ann, &begun.location);
+    assert!(
+        page.contains("stays withdrawn until its end is known"),
+        "{page}"
+    );
+    assert!(
+        ann.page(&undo_of(&page))
+            .contains("nothing can be taken back")
+    );
 }

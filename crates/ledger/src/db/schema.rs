@@ -37,6 +37,7 @@ macro_rules! migrations {
             "0014_backups"
             "0015_withdrawn_runs"
             "0016_smaller_indexes"
+            "0017_bulk_items"
         )
     };
     ($engine:literal: $($file:literal)+) => {

@@ -16,7 +16,7 @@ use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::items::operator_action::{ActionResult, OperatorAction};
-use crate::reads::item_pages::{AmountIn, ItemFilter};
+use crate::reads::item_pages::{AmountIn, BulkItems, ItemFilter};
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
 use payrun_domain::money::Currency;
@@ -50,6 +50,19 @@ impl BulkVerb {
     /// What this word means.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verb| verb.as_str() == word)
+    }
+
+    /// What takes it back, and of items in which states: of what was to be tried again nothing more is
+    /// sent; what was cancelled is tried again. What may be under way and was withdrawn is not among
+    /// it: until its end is known nothing of it can be tried again.
+    pub const fn undo(self) -> (Self, &'static [State]) {
+        match self {
+            Self::Retry => (
+                Self::Cancel,
+                &[State::Planned, State::Pending, State::Unknown],
+            ),
+            Self::Cancel => (Self::Retry, &[State::Cancelled]),
+        }
     }
 
     /// The same of one item.
@@ -162,6 +175,20 @@ pub struct BulkActionRow {
 }
 
 impl BulkActionRow {
+    /// What takes it back, and of which items: of those that nobody has claimed or changed since.
+    pub fn undo(&self) -> (BulkVerb, ItemFilter) {
+        let (verb, states) = self.verb.undo();
+        let filter = ItemFilter {
+            states: states.to_vec(),
+            bulk: Some(BulkItems {
+                bulk_action: self.id,
+                only_untouched: true,
+            }),
+            ..ItemFilter::default()
+        };
+        (verb, filter)
+    }
+
     /// Where it is.
     pub fn state(&self, now: Timestamp) -> BulkState {
         if self.ended_at.is_some() {
@@ -197,11 +224,15 @@ struct StoredFilter {
     gateway: Option<String>,
     states: Vec<State>,
     reason_has: Option<String>,
-    /// These two came later: a row without them was chosen without them.
+    /// These came later: a row without them was chosen without them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     currency: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bulk_action: Option<i64>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    untouched: bool,
 }
 
 impl StoredFilter {
@@ -215,6 +246,8 @@ impl StoredFilter {
             reason_has: filter.reason.clone(),
             code: filter.code.clone(),
             currency: filter.currency.map(|currency| currency.as_str().to_owned()),
+            bulk_action: filter.bulk.map(|bulk| bulk.bulk_action),
+            untouched: filter.bulk.is_some_and(|bulk| bulk.only_untouched),
         }
     }
 
@@ -233,6 +266,10 @@ impl StoredFilter {
             reason: self.reason_has,
             code: self.code,
             currency,
+            bulk: self.bulk_action.map(|bulk_action| BulkItems {
+                bulk_action,
+                only_untouched: self.untouched,
+            }),
             ..ItemFilter::default()
         })
     }

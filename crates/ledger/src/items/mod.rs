@@ -2,6 +2,7 @@
 
 pub(crate) mod apply_notification;
 pub(crate) mod bulk_actions;
+pub(crate) mod bulk_items;
 pub(crate) mod claim;
 pub(crate) mod claimed_item;
 mod claimed_lane;

@@ -14,6 +14,7 @@ use crate::contracts::stop_reasons::{StopReason, stopped_items};
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::bulk_actions::{BulkVerb, note_progress};
+use crate::items::bulk_items::keep_items;
 use crate::items::item_rows::{
     ItemChange, ItemRecord, TOLD_BEFORE, policy_of, reason_code, write_change,
 };
@@ -432,6 +433,8 @@ impl Ledger {
         }
         note_progress(&mut tx, bulk_action, &outcome, now).await?;
         if !moved.is_empty() {
+            let changed = moved.iter().map(|(id, one)| (*id, one.change.1));
+            keep_items(&mut tx, bulk_action, changed, now).await?;
             tx.note(NewAuditEntry {
                 by,
                 action: action.action(),

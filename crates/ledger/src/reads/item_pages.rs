@@ -41,6 +41,17 @@ pub struct ItemFilter {
     pub currency: Option<AmountIn>,
     /// Whose run was planned in this span of time.
     pub planned: Option<TimeSpan>,
+    /// That a bulk action changed.
+    pub bulk: Option<BulkItems>,
+}
+
+/// Which items of a bulk action are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BulkItems {
+    /// The bulk action.
+    pub bulk_action: i64,
+    /// Only those that nobody has claimed or changed since: of them nothing was sent since.
+    pub only_untouched: bool,
 }
 
 /// The word for items whose answers have no code.
@@ -147,7 +158,8 @@ impl Ledger {
             .bind(filter.planned.map(|span| span.from.millis()))
             .bind(filter.planned.map(|span| span.until.millis()))
             .bind(filter.code.clone())
-            .bind(filter.currency.map(|currency| currency.as_str()));
+            .bind(filter.currency.map(|currency| currency.as_str()))
+            .bind(filter.bulk.map(|bulk| bulk.bulk_action));
         self.rows(OPERATION, query).await
     }
 
@@ -290,9 +302,29 @@ pub(super) fn statement(engine: DbKind, filter: &ItemFilter, columns: &str) -> S
     } else {
         "$14 is null"
     };
+    // `cross join`: what a bulk action changed by its own rows, which have the order of the items,
+    // then the item of each.
+    let (source, order, of_bulk) = match filter.bulk {
+        None => (
+            format!("items as i {index}"),
+            "i.id",
+            "cast($16 as bigint) is null",
+        ),
+        Some(bulk) => (
+            "bulk_items as b cross join items as i".to_owned(),
+            "b.item_id",
+            if bulk.only_untouched {
+                "b.bulk_action = $16 and b.item_id > $1 and b.item_id <= $2 and i.id = b.item_id and i.version = b.version"
+            } else {
+                "b.bulk_action = $16 and b.item_id > $1 and b.item_id <= $2 and i.id = b.item_id"
+            },
+        ),
+    };
     include_str!("item_page.sql")
         .replace("{columns}", columns)
-        .replace("{index}", &index)
+        .replace("{source}", &source)
+        .replace("{order}", order)
+        .replace("{bulk}", of_bulk)
         .replace("{states}", &written_out)
         .replace("{key}", of_key)
         .replace("{code}", of_code)
@@ -365,6 +397,20 @@ mod tests {
             &of_code,
             "SEARCH a USING INDEX sqlite_autoindex_attempts_1 (item_id=?)",
         );
+        let of_bulk = ItemFilter {
+            states: vec![State::Planned],
+            bulk: Some(BulkItems {
+                bulk_action: 1,
+                only_untouched: true,
+            }),
+            ..ItemFilter::default()
+        };
+        let of_bulk = steps_of(of_bulk).await;
+        place(
+            &of_bulk,
+            "SEARCH b USING PRIMARY KEY (bulk_action=? AND item_id>? AND item_id<?)",
+        );
+        place(&of_bulk, "SEARCH i USING INTEGER PRIMARY KEY (rowid=?)");
         let mixed = ItemFilter {
             states: vec![State::Failed, State::Unknown],
             ..ItemFilter::default()

@@ -38,6 +38,16 @@ bulk-broken-off = { $n ->
 }
 bulk-went-on = It went on last at
 bulk-count-rest = Count the rest
+bulk-items = The items it changed
+bulk-untouched = not claimed or changed since
+bulk-undo = Take it back
+bulk-undo-what-retry = Those of its items that nobody has claimed or changed since are withdrawn, so that nothing of them is sent. What had failed before is cancelled then, and can be retried.
+bulk-undo-what-cancel = Those of its items that were cancelled, and that nobody has claimed or changed since, are retried: they go back to work and are sent.
+bulk-undo-not-retry = What was sent or asked about since cannot be taken back from here: open the item to see what became of it.
+bulk-undo-not-cancel = What was withdrawn before its batch was approved does not come back: give its rows again. What may be under way stays withdrawn until its end is known.
+bulk-undo-count = Count what can be taken back
+bulk-undo-nothing = Each of its items was claimed or changed since: nothing can be taken back.
+bulk-undo-left = What was claimed or changed since is not among them, and stays as it is.
 who = Who
 who-and-why = Who and why
 began-at = Began
