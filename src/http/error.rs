@@ -140,6 +140,11 @@ impl ApiError {
         }
     }
 
+    /// Its code, for programs.
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Its status, what is wrong, and what to do: for a page.
     pub fn into_parts(self) -> (StatusCode, String, Option<String>) {
         (self.status, self.message, self.help)

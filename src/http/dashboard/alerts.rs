@@ -115,10 +115,10 @@ pub(super) async fn mute(
     Form(form): Form<MuteForm>,
 ) -> Result<Redirect, PageError> {
     let time = scalars::duration(form.time.trim())
-        .ok_or_else(|| PageError::invalid("a time is written like 30m, 8h or 2d"))?;
+        .ok_or_else(|| PageError::invalid("a time is written like 30m, 8h or 2d").at("time"))?;
     let at = app.engine().clock.now().plus(time);
     let until = DateTime::<Utc>::from_timestamp_millis(at.millis())
-        .ok_or_else(|| PageError::invalid("that is too far ahead"))?;
+        .ok_or_else(|| PageError::invalid("that is too far ahead").at("time"))?;
     let content = format!("mute {incident} {} {}", form.time, form.reason);
     let body = MuteAlertBody {
         until,

@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::batch_review::{TypedDecision, again, found, path_of};
+use super::batch_review::{found, path_of};
 use super::errors::PageError;
 use super::forms::{Form, once};
 use super::page_fields::PagePath;
@@ -44,12 +43,8 @@ pub(super) async fn approve(
     let is_as_shown = form.hash == approval.content_hash;
     // What was not shown is refused by its hash.
     if is_as_shown && !is_typed(&approval, &form.typed) {
-        let typed = TypedDecision {
-            is_wrong: true,
-            reason: form.reason,
-        };
-        let page = again(&app, &viewer, approval, typed).await?;
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
+        let wrong = viewer.language.message("approvals-wrong-sum");
+        return Err(PageError::from(ApiError::refused("wrong_sum", wrong)).at("sum"));
     }
     let content = format!("approve {run} {job} {} {}", form.hash, form.reason);
     let body = Approve {

@@ -56,15 +56,7 @@ struct BatchReviewPage {
     next_after: Option<String>,
     approve_key: String,
     reject_key: String,
-    typed: TypedDecision,
     command: String,
-}
-
-/// What was typed and was not right.
-#[derive(Debug, Default)]
-pub(super) struct TypedDecision {
-    pub is_wrong: bool,
-    pub reason: String,
 }
 
 /// What there is to say of all rows.
@@ -111,14 +103,7 @@ pub(super) async fn show(
         .map(|text| RowPlace::parse(text).ok_or_else(wrong))
         .transpose()?;
     let approval = found(&app, run, &job).await?;
-    page(
-        &app,
-        &viewer,
-        approval,
-        (after, SOON),
-        TypedDecision::default(),
-    )
-    .await
+    page(&app, &viewer, approval, (after, SOON)).await
 }
 
 /// The same where all rows are looked through, however long that takes.
@@ -128,24 +113,7 @@ pub(super) async fn check_all(
     PagePath((run, job)): PagePath<(i64, String)>,
 ) -> Result<impl IntoResponse, PageError> {
     let approval = found(&app, run, &job).await?;
-    page(
-        &app,
-        &viewer,
-        approval,
-        (None, PATIENT),
-        TypedDecision::default(),
-    )
-    .await
-}
-
-/// The same where what was typed was not right.
-pub(super) async fn again(
-    app: &App,
-    viewer: &Viewer,
-    approval: ApprovalRow,
-    typed: TypedDecision,
-) -> Result<impl IntoResponse + use<>, PageError> {
-    page(app, viewer, approval, (None, SOON), typed).await
+    page(&app, &viewer, approval, (None, PATIENT)).await
 }
 
 /// The batch of a job.
@@ -171,7 +139,6 @@ async fn page(
     viewer: &Viewer,
     approval: ApprovalRow,
     (after, patience): (Option<RowPlace>, Duration),
-    typed: TypedDecision,
 ) -> Result<impl IntoResponse + use<>, PageError> {
     let frame = PageFrame::of(viewer);
     let review = review(app, &approval, after.as_ref(), patience).await?;
@@ -198,7 +165,6 @@ async fn page(
         next_after: next.map(|place| place.to_string()),
         approve_key: fresh_key(),
         reject_key: fresh_key(),
-        typed,
         command: command_of(&approval),
         page: frame,
         approval,

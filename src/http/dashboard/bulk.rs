@@ -20,7 +20,7 @@ use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::api::bulk::{begin, sent_before};
 use crate::http::error::ApiError;
-use crate::ledger::{BulkActionRow, BulkRefusal, BulkState, BulkVerb, CountedItems, ItemFilter};
+use crate::ledger::{BulkActionRow, BulkRefusal, BulkState, BulkVerb, CountedItems};
 
 /// How many bulk actions, and how many refusals, a page has.
 const PAGE: u32 = 50;
@@ -223,19 +223,15 @@ pub(super) async fn confirm(
         Ok(None) => Err(PageError::invalid(
             "no item is chosen: there is nothing to do",
         )),
-        Err(error) => Err(changed(error, verb, &filter)),
+        // Its page counts again: other items are meant by now than were counted.
+        Err(error) => Err(error
+            .help("nothing was done; below is what is meant by now")
+            .into()),
     }
 }
 
 fn to_page(viewer: &Viewer, id: i64) -> Redirect {
     Redirect::to(&format!("{}/bulk/{id}", viewer.base))
-}
-
-/// What to do where other items are meant by now than were counted.
-fn changed(error: ApiError, verb: BulkVerb, filter: &ItemFilter) -> PageError {
-    let again = format!("/bulk?action={}&{}", verb.as_str(), filter_query(filter));
-    let error = error.help("nothing was done; count again, and look at what is meant by now");
-    PageError::from(error).beginning_again_at(again)
 }
 
 /// One bulk action: how far it is, what was refused and why, who wants it and why.

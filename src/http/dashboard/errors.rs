@@ -19,8 +19,8 @@ pub(super) struct PageFailure {
     status: StatusCode,
     message: String,
     help: Option<String>,
-    /// Where to begin again, within the dashboard.
-    again: Option<String>,
+    /// The field of the form that is wrong, where it is one.
+    field: Option<&'static str>,
 }
 
 /// What a handler gives in place of a page.
@@ -38,22 +38,45 @@ impl PageError {
         ApiError::invalid(message).into()
     }
 
-    /// With a link to where to begin again.
-    pub fn beginning_again_at(mut self, path: String) -> Self {
-        self.0.again = Some(path);
+    /// Because of what was typed into this field.
+    pub const fn at(mut self, field: &'static str) -> Self {
+        self.0.field = Some(field);
         self
+    }
+
+    /// Why there is no page.
+    pub const fn failure(&self) -> &PageFailure {
+        &self.0
+    }
+}
+
+/// The field that a code of the API is about.
+fn field_of(code: &str) -> Option<&'static str> {
+    match code {
+        "invalid_reason" => Some("reason"),
+        "invalid_receipt" => Some("receipt"),
+        "invalid_send_after" => Some("send_after"),
+        "above_account" | "invalid_limit" => Some("rate"),
+        _ => None,
+    }
+}
+
+impl From<ApiError> for PageFailure {
+    fn from(error: ApiError) -> Self {
+        let field = field_of(error.code());
+        let (status, message, help) = error.into_parts();
+        Self {
+            status,
+            message,
+            help,
+            field,
+        }
     }
 }
 
 impl From<ApiError> for PageError {
     fn from(error: ApiError) -> Self {
-        let (status, message, help) = error.into_parts();
-        Self(PageFailure {
-            status,
-            message,
-            help,
-            again: None,
-        })
+        Self(error.into())
     }
 }
 
@@ -80,6 +103,37 @@ struct ErrorPage {
 }
 
 impl PageFailure {
+    /// The status of the answer.
+    pub const fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What is wrong, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do.
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
+    /// The field of the form that is wrong, where it is one.
+    pub const fn field(&self) -> Option<&'static str> {
+        self.field
+    }
+
+    /// Whether the form can be mended and sent again: not where nobody may send it, or nothing works.
+    pub fn is_about_the_form(&self) -> bool {
+        [
+            StatusCode::BAD_REQUEST,
+            StatusCode::CONFLICT,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ]
+        .contains(&self.status)
+    }
+
     /// The page that says so.
     pub fn page(self, page: PageFrame) -> impl IntoResponse {
         let heading = match self.status {
@@ -117,7 +171,7 @@ pub(in crate::http) async fn missing(
         status: StatusCode::NOT_FOUND,
         message: here.chars().take(200).collect(),
         help: None,
-        again: None,
+        field: None,
     };
     Some(failure.page(PageFrame::of(&viewer)).into_response())
 }
@@ -133,7 +187,7 @@ pub(super) async fn within_budget(request: Request, next: Next) -> Response {
             status: StatusCode::GATEWAY_TIMEOUT,
             message: "it takes longer than two seconds to look for this".to_owned(),
             help: Some("narrow it: name a run, a workflow or a day".to_owned()),
-            again: None,
+            field: None,
         })
         .into_response(),
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Display;
 
 use askama::Template;
 use askama::filters::Safe;
@@ -11,6 +12,7 @@ use fluent_templates::fluent_bundle::FluentValue;
 
 use super::assets;
 use super::moments::Moment;
+use super::refused_form::ShownForm;
 use super::session::Viewer;
 use super::sums::{Counted, Sum};
 use crate::domain::item::State;
@@ -30,6 +32,12 @@ impl PageFrame {
         Self {
             viewer: viewer.clone(),
         }
+    }
+
+    /// A form of this page by what it does, and to what where there are several: filled in as it was
+    /// sent, if it was refused just now.
+    pub fn form<T: Display + ?Sized>(&self, name: &str, of: &T) -> ShownForm {
+        ShownForm::of(self.viewer.refused.as_ref(), name, &of.to_string())
     }
 
     /// A message in the reader's language.

@@ -181,7 +181,7 @@ pub(super) async fn suspend(
         None
     } else {
         let time = scalars::duration(time)
-            .ok_or_else(|| PageError::invalid("a time is written like 30m, 8h or 2d"))?;
+            .ok_or_else(|| PageError::invalid("a time is written like 30m, 8h or 2d").at("time"))?;
         let at = app.engine().clock.now().plus(time);
         DateTime::<Utc>::from_timestamp_millis(at.millis())
     };
@@ -242,7 +242,9 @@ pub(super) async fn slow(
         None
     } else {
         let calls = calls.parse().ok();
-        Some(calls.ok_or_else(|| PageError::invalid("calls at once is a whole number"))?)
+        Some(calls.ok_or_else(|| {
+            PageError::invalid("calls at once is a whole number").at("concurrency")
+        })?)
     };
     let content = format!("slow {} {rate} {calls} {}", form.lane, form.reason);
     let body = Limit {

@@ -536,12 +536,14 @@ pub(super) async fn resolve(
         ("succeeded", true) => {
             return Err(PageError::invalid(
                 "that it happened is shown by the gateway's number for it: give the receipt",
-            ));
+            )
+            .at("receipt"));
         }
         ("failed", false) => {
             return Err(PageError::invalid(
                 "a receipt is given, and that it did not happen: only one of the two can be so",
-            ));
+            )
+            .at("receipt"));
         }
         _ => {
             return Err(PageError::invalid(

@@ -22,6 +22,7 @@ mod item_timeline;
 mod items;
 mod moments;
 mod page_fields;
+mod refused_form;
 mod run_files;
 mod run_pace;
 mod run_reports;
@@ -73,8 +74,7 @@ fn pages() -> Router<App> {
         .route("/approvals", get(approvals::list))
         .route("/approvals/{run}/{job}", get(batch_review::show))
         .route("/upload", get(upload::show))
-        .merge(for_approvers())
-        .route("/settings", get(settings::show).post(settings::keep))
+        .route("/settings", get(settings::show))
         .route("/items", get(items::list))
         .route("/items/{item}", get(item::show))
         .route("/unknown", get(unknown::show))
@@ -102,11 +102,22 @@ fn operates() -> Router<App> {
         .layer(from_fn_with_state(Role::Operator, session::require))
 }
 
-/// What operators do with files, for which there is no budget: all rows are looked at.
+/// What operators see of files, for which there is no budget: all rows are looked at.
 fn with_files() -> Router<App> {
     Router::new()
         .route("/upload/{file}", get(upload_check::show))
-        // The file itself is bounded as it comes.
+        .layer(from_fn_with_state(Role::Operator, session::require))
+}
+
+/// How everybody wants the pages.
+fn settles() -> Router<App> {
+    Router::new().route("/settings", post(settings::keep))
+}
+
+/// The files that operators send.
+fn receives() -> Router<App> {
+    Router::new()
+        // Each is bounded as it comes.
         .route(
             "/upload",
             post(upload::receive).layer(DefaultBodyLimit::disable()),
@@ -128,19 +139,28 @@ fn for_approvers() -> Router<App> {
         .layer(from_fn_with_state(Role::Approver, session::require))
 }
 
+/// What shows a form: what is refused of one comes back on its page.
+fn with_forms() -> Router<App> {
+    // To count many items takes longer than to look for one.
+    let count = Router::new().route("/bulk", get(bulk::count_or_list));
+    let pages = pages().layer(from_fn(errors::within_budget));
+    pages.merge(with_files()).merge(count)
+}
+
 /// All of the dashboard.
 pub(super) fn router(app: &App) -> Router<App> {
-    let pages = pages().layer(from_fn(errors::within_budget));
+    let shown = with_forms().with_state(app.clone());
+    let sent = operates()
+        .merge(for_approvers())
+        .merge(settles())
+        .layer(from_fn_with_state(shown, refused_form::comes_back));
     let live = Router::new()
         .route("/runs/{run}/live", get(runs::live))
         .route("/approvals/{run}/{job}/check", get(batch_review::check_all))
-        .merge(with_files());
-    // To count many items takes longer than to look for one.
-    let count = Router::new().route("/bulk", get(bulk::count_or_list));
-    let signed_in = pages
+        .merge(receives());
+    let signed_in = with_forms()
         .merge(live)
-        .merge(operates())
-        .merge(count)
+        .merge(sent)
         .layer(from_fn_with_state(app.clone(), session::signed_in));
     let files = Router::new()
         .route("/assets/{name}", get(assets::file))

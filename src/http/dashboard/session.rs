@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::catalogue::PageLanguage;
 use super::errors::{PageError, PageFailure};
 use super::frame::PageFrame;
+use super::refused_form::RefusedForm;
 use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -42,12 +43,23 @@ pub(super) struct Viewer {
     pub base: String,
     /// The address of this page, with its query.
     pub here: String,
+    /// The form of this page that was refused just now.
+    pub refused: Option<Arc<RefusedForm>>,
 }
 
 impl Viewer {
     /// To another page of the dashboard.
     pub fn to(&self, path: &str) -> Redirect {
         Redirect::to(&format!("{}{path}", self.base))
+    }
+
+    /// Whoever looks at a page because a form of it was refused.
+    pub fn sent_back(self, page: String, refused: RefusedForm) -> Self {
+        Self {
+            here: page,
+            refused: Some(Arc::new(refused)),
+            ..self
+        }
     }
 
     /// Whether the session goes on: it ends with its token, when it was signed out of, or with time.
@@ -210,6 +222,7 @@ pub(super) async fn viewer(
         session,
         caller: Caller::at_dashboard(row.token, row.token_hash),
         here,
+        refused: None,
     }))
 }
 

@@ -20,6 +20,7 @@ struct SettingsPage {
     page: PageFrame,
     languages: [PageLanguage; 3],
     zones: Vec<&'static str>,
+    dense: &'static str,
 }
 
 /// The form.
@@ -27,6 +28,7 @@ pub(super) async fn show(viewer: Viewer) -> impl IntoResponse {
     Page(SettingsPage {
         page: PageFrame::of(&viewer),
         languages: PageLanguage::ALL,
+        dense: if viewer.is_dense { "yes" } else { "" },
         zones: TZ_VARIANTS.iter().map(|zone| zone.name()).collect(),
     })
 }
@@ -48,10 +50,9 @@ pub(super) async fn keep(
     let language = PageLanguage::parse(&form.language)
         .ok_or_else(|| PageError::invalid("language is en, zh-Hans or zh-Hant"))?;
     let zone = Some(form.timezone.as_str()).filter(|zone| !zone.is_empty());
-    let zone: Option<Tz> = zone
-        .map(|zone| zone.parse())
-        .transpose()
-        .map_err(|_| PageError::invalid("timezone is a name such as Asia/Hong_Kong"))?;
+    let zone: Option<Tz> = zone.map(|zone| zone.parse()).transpose().map_err(|_| {
+        PageError::invalid("this is no time zone; one is Asia/Hong_Kong").at("timezone")
+    })?;
     let settings = PersonSettings {
         language: language.tag().to_owned(),
         timezone: zone.map(|zone| zone.name().to_owned()),

@@ -1,13 +1,16 @@
 //! Sending a batch: for which job, and the file. What it is taken for is confirmed on its own page.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use axum::extract::multipart::Field;
 use axum::extract::{Multipart, State};
-use axum::response::{IntoResponse, Redirect};
+use axum::response::{IntoResponse, Redirect, Response};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
+use super::refused_form::RefusedForm;
 use super::session::Viewer;
 use crate::engine::uploads::FORMATS;
 use crate::http::App;
@@ -74,27 +77,48 @@ pub(super) fn target_of(workflow: &Workflow, job: &Job) -> String {
     format!("{}/{}", workflow.name, job.name)
 }
 
-/// Keeps a file, and leads to the page on which it is confirmed.
-pub(super) async fn receive(
-    State(app): State<App>,
-    viewer: Viewer,
+/// Keeps a file, and leads to the page on which it is confirmed. A form that is refused comes back
+/// with what was chosen; the file itself is chosen again, which no page can do for anybody.
+pub(super) async fn receive(State(app): State<App>, viewer: Viewer, form: Multipart) -> Response {
+    let mut chosen = BTreeMap::new();
+    let error = match keep(&app, &viewer, form, &mut chosen).await {
+        Ok(to) => return to.into_response(),
+        Err(error) => error,
+    };
+    let failure = error.failure().clone();
+    if !failure.is_about_the_form() {
+        return error.into_response();
+    }
+    let status = failure.status();
+    let refused = RefusedForm::new("/upload", chosen, failure);
+    let viewer = viewer.sent_back("/upload".to_owned(), refused);
+    (status, show(State(app), viewer).await).into_response()
+}
+
+async fn keep(
+    app: &App,
+    viewer: &Viewer,
     mut form: Multipart,
-) -> Result<impl IntoResponse, PageError> {
-    let (mut target, mut encoding) = (String::new(), SentEncoding::Likely);
+    chosen: &mut BTreeMap<String, String>,
+) -> Result<Redirect, PageError> {
     while let Some(field) = form.next_field().await.map_err(|_| broken())? {
         match field.name() {
-            Some("target") => target = text(field).await?,
-            Some("encoding") => encoding = encoding_of(&text(field).await?)?,
+            Some(name @ ("target" | "encoding")) => {
+                let name = name.to_owned();
+                chosen.insert(name, text(field).await?);
+            }
             Some("file") => {
+                let of = |name: &str| chosen.get(name).map_or("", String::as_str);
+                let encoding = encoding_of(of("encoding"))?;
                 let name = field.file_name().unwrap_or_default().to_owned();
                 let format = format_of(&name)?;
-                let kept = api::receive(&app, &viewer.caller, (format, encoding), field).await?;
+                let kept = api::receive(app, &viewer.caller, (format, encoding), field).await?;
                 let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
                 let to = format!(
                     "{}/upload/{}?target={}&encoding={}&name={}",
                     viewer.base,
                     part(&kept.file),
-                    part(&target),
+                    part(of("target")),
                     kept.encoding.unwrap_or_default(),
                     part(&name)
                 );
@@ -103,7 +127,7 @@ pub(super) async fn receive(
             _ => {}
         }
     }
-    Err(PageError::invalid("no file was chosen"))
+    Err(PageError::invalid("no file was chosen").at("file"))
 }
 
 fn broken() -> PageError {
@@ -137,7 +161,7 @@ fn encoding_of(word: &str) -> Result<SentEncoding, PageError> {
 /// By how its name ends.
 fn format_of(name: &str) -> Result<String, PageError> {
     if name.is_empty() {
-        return Err(PageError::invalid("no file was chosen"));
+        return Err(PageError::invalid("no file was chosen").at("file"));
     }
     let ending = name
         .rsplit_once('.')
@@ -145,9 +169,8 @@ fn format_of(name: &str) -> Result<String, PageError> {
     ending
         .filter(|ending| FORMATS.contains(&ending.as_str()))
         .ok_or_else(|| {
-            PageError::invalid(format!(
-                "the name of the file ends in none of {}",
-                FORMATS.join(", ")
-            ))
+            let endings = FORMATS.join(", ");
+            let message = format!("the name of the file ends in none of {endings}");
+            PageError::invalid(message).at("file")
         })
 }

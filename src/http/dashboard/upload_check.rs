@@ -15,6 +15,7 @@ use super::errors::PageError;
 use super::forms::{Form, fresh_key};
 use super::frame::{Page, PageFrame};
 use super::page_fields::{PagePath, PageQuery};
+use super::refused_form::ShownForm;
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
@@ -82,6 +83,17 @@ struct ColumnChoice {
     is_optional: bool,
     /// Where none is taken: the heading that is most like it.
     likely: Option<String>,
+}
+
+impl ColumnChoice {
+    /// Whether a heading stands as what is taken: as it was chosen, if that was refused just now.
+    fn is_taken(&self, sent: &ShownForm, heading: &str) -> bool {
+        if sent.is_refused() {
+            return sent.text_of("column:", &self.column) == heading;
+        }
+        let taken = self.heading.as_ref().or(self.likely.as_ref());
+        taken.is_some_and(|taken| taken == heading)
+    }
 }
 
 /// What would be planned.

@@ -35,7 +35,6 @@ error-too-much = That takes too long
 error-unavailable = Not at present
 error-cannot = That cannot be done
 error-back = To the first page
-error-again = Begin again
 
 sign-in-title = Sign in
 sign-in-token = Token

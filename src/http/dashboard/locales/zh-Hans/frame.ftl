@@ -35,7 +35,6 @@ error-too-much = 查询耗时过长
 error-unavailable = 暂时不可用
 error-cannot = 无法执行
 error-back = 返回首页
-error-again = 重新开始
 
 sign-in-title = 登录
 sign-in-token = 令牌

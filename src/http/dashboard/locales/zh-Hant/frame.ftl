@@ -35,7 +35,6 @@ error-too-much = 查詢時間過長
 error-unavailable = 暫時無法使用
 error-cannot = 無法執行
 error-back = 返回首頁
-error-again = 重新開始
 
 sign-in-title = 登入
 sign-in-token = 權杖
