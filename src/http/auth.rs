@@ -21,7 +21,7 @@ use super::error::ApiError;
 use super::token::Token;
 use crate::domain::actor::Actor;
 use crate::domain::role::Role;
-use crate::ledger::{LedgerError, TokenRow};
+use crate::ledger::{LedgerError, SessionRow};
 
 /// How many wrong tokens an address may give in a while, and all addresses.
 const WRONG: u32 = 10;
@@ -40,30 +40,31 @@ pub struct Caller {
     pub role: Role,
     /// By what the ledger knows the token.
     pub(super) hash: [u8; 32],
+    /// By what the ledger knows the session, where it is signed in to the dashboard.
+    session: Option<[u8; 32]>,
     /// The way it came.
     via: &'static str,
 }
 
 impl Caller {
     /// Whoever is signed in by a token to the dashboard.
-    pub fn at_dashboard(token: TokenRow, hash: [u8; 32]) -> Self {
+    pub fn at_dashboard(row: SessionRow, session: [u8; 32]) -> Self {
         Self {
-            name: token.name,
-            role: token.role,
-            hash,
+            name: row.token.name,
+            role: row.token.role,
+            hash: row.token_hash,
+            session: Some(session),
             via: "dashboard",
         }
     }
 
-    /// Whether the token is still good.
+    /// Whether the token is still good, and the session, which ends with it or before it.
     pub async fn is_good(&self, app: &App) -> Result<bool, LedgerError> {
-        let now = app.engine().clock.now();
-        Ok(app
-            .engine()
-            .ledger
-            .token_of(self.hash, now)
-            .await?
-            .is_some())
+        let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
+        Ok(match self.session {
+            Some(session) => ledger.session(session, now).await?.is_some(),
+            None => ledger.token_of(self.hash, now).await?.is_some(),
+        })
     }
 
     /// As who it does what it does.
@@ -186,7 +187,7 @@ async fn signed_in(app: &App, session: Option<[u8; 32]>) -> Result<Option<Caller
     };
     let now = app.engine().clock.now();
     let row = app.engine().ledger.session(session, now).await?;
-    Ok(row.map(|row| Caller::at_dashboard(row.token, row.token_hash)))
+    Ok(row.map(|row| Caller::at_dashboard(row, session)))
 }
 
 /// Whose token this is; a wrong one is counted against its address.
@@ -210,6 +211,7 @@ pub(super) async fn caller(
                 name: token.name,
                 role: token.role,
                 hash,
+                session: None,
                 via: "api",
             });
         }

@@ -464,7 +464,7 @@ async fn next(mut follower: PageFollower) -> Option<(Result<Event, Infallible>, 
             None => Ok(Ok(())),
             Some(_) => tokio::time::timeout(STILL_GOOD, follower.watched.changed()).await,
         };
-        if !follower.viewer.is_signed_in(&follower.app).await.ok()? {
+        if !follower.viewer.caller.is_good(&follower.app).await.ok()? {
             return None;
         }
         if let Ok(changed) = changed {

@@ -22,7 +22,7 @@ use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::connections::Connection;
 use crate::http::error::ApiError;
-use crate::ledger::{LedgerError, SESSION_LONGEST};
+use crate::ledger::SESSION_LONGEST;
 
 /// Its prefix keeps other hosts and paths from setting it.
 const COOKIE: &str = "__Host-payrun";
@@ -31,8 +31,6 @@ const COOKIE: &str = "__Host-payrun";
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub caller: Caller,
-    /// By what the ledger knows the session.
-    session: [u8; 32],
     pub language: PageLanguage,
     /// The clock that the pages show.
     pub zone: Tz,
@@ -60,12 +58,6 @@ impl Viewer {
             refused: Some(Arc::new(refused)),
             ..self
         }
-    }
-
-    /// Whether the session goes on: it ends with its token, when it was signed out of, or with time.
-    pub async fn is_signed_in(&self, app: &App) -> Result<bool, LedgerError> {
-        let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
-        Ok(ledger.session(self.session, now).await?.is_some())
     }
 }
 
@@ -219,8 +211,7 @@ pub(super) async fn viewer(
         project_zone,
         is_dense: chosen.is_some_and(|settings| settings.is_dense),
         base: app.base_path().to_owned(),
-        session,
-        caller: Caller::at_dashboard(row.token, row.token_hash),
+        caller: Caller::at_dashboard(row, session),
         here,
         refused: None,
     }))

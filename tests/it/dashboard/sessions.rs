@@ -190,6 +190,48 @@ fn a_page_that_watches_a_run_ends_with_its_session() {
     assert!(ended < std::time::Duration::from_secs(8), "{ended:?}");
 }
 
+/// More than the network and we hold on the way: the rest is written when somebody reads on.
+#[test]
+fn a_list_that_is_being_sent_ends_with_its_session() {
+    let app = App::with_contracts(&contracts("C", 12_000));
+    let pause = ["pause", "all", "--author", "ann", "--reason", "a test"];
+    app.payrun(&pause).exits(0);
+    app.payrun(&["run", WORKFLOW, "--wait", "0s"]);
+    let service = Service::of(&app);
+    let (ann, bob) = (
+        Visitor::of(&service, "ann", "viewer"),
+        Visitor::of(&service, "bob", "viewer"),
+    );
+    let begin = |visitor: &Visitor<'_>| {
+        service
+            .request(
+                Method::GET,
+                "/api/v1/exports/items?format=json&all_columns=true",
+            )
+            .header("cookie", visitor.cookie())
+            .timeout(std::time::Duration::from_secs(60))
+    };
+    app.wait_for(async {
+        let mut left = begin(&ann).send().await.unwrap();
+        let mut whole = begin(&bob).send().await.unwrap();
+        assert!(left.chunk().await.unwrap().is_some());
+        assert!(whole.chunk().await.unwrap().is_some());
+        let leave = service
+            .request(Method::POST, "/sign-out")
+            .header("sec-fetch-site", "same-origin")
+            .header("cookie", ann.cookie());
+        assert_eq!(leave.send().await.unwrap().status(), 303);
+        let broken = loop {
+            match left.chunk().await {
+                Ok(Some(_)) => {}
+                ended => break ended,
+            }
+        };
+        assert!(broken.is_err(), "nobody takes a part for the whole");
+        while whole.chunk().await.unwrap().is_some() {}
+    });
+}
+
 #[test]
 fn behind_a_base_path_every_link_of_a_page_leads_somewhere() {
     let app = App::with_contracts(&contracts("C", 2));
