@@ -204,6 +204,7 @@ pub(super) fn failed(error: PlanError) -> Failure {
         error @ (PlanError::Broken { .. } | PlanError::Stopped { .. }) => Failure::internal(&error),
         error @ (PlanError::Source { .. }
         | PlanError::Rows { .. }
+        | PlanError::FileChanged { .. }
         | PlanError::Workflow(_)
         | PlanError::NoFile { .. }
         | PlanError::NoSuchJob { .. }

@@ -45,8 +45,15 @@ struct PreviewedJobView {
     rejected: u64,
     /// Rows whose key was planned before.
     skipped: u64,
+    /// Rows that the job's condition (`where`) leaves out.
+    left_out: u64,
+    /// The same by what the condition looks at, such as `active=no`; of what is beyond twenty different
+    /// values, all together under no value.
+    left_out_by_value: BTreeMap<String, u64>,
     /// Whether the items would wait until somebody else has approved them.
     needs_approval: bool,
+    /// The SHA-256 of its file: give it as `file_versions`, and no other file is planned.
+    file_version: Option<String>,
     /// How its file was understood.
     read_as: Option<String>,
     /// What of that somebody should look at.
@@ -137,6 +144,9 @@ impl PreviewedJobView {
             sums: job.totals.iter().map(sum).collect(),
             rejected: job.rejected,
             skipped: job.skipped,
+            left_out: job.noted.left_out.rows,
+            left_out_by_value: job.noted.left_out.by_value.clone(),
+            file_version: job.file_version(),
             needs_approval: job.approval.is_some(),
             read_as: job.reading.as_ref().map(ToString::to_string),
             notes: job

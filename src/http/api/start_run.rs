@@ -26,7 +26,7 @@ use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::JsonBody;
 use crate::ledger::{ChosenColumns, IdempotencyCheck, LedgerError};
 use crate::view::RunView;
-use crate::workflow::Workflow;
+use crate::workflow::{ItemSource, Job, Workflow};
 use crate::yaml::scalars::duration;
 
 /// For which days a run may be, seen from today.
@@ -38,6 +38,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// After how many seconds to come back where too many plans are under way.
 pub(super) const AGAIN: u64 = 10;
+
+/// What to do where something has changed since it was looked at.
+const LOOK_AGAIN: &str = "look at what would be planned again (POST /plans), and begin that";
 
 /// A run that is wanted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -69,6 +72,10 @@ pub(in crate::http) struct StartRunBody {
     /// the file begins that was looked at, as `POST /plans` gives it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workflow_version: Option<String>,
+    /// Refuse the run where another item file is there by now: the SHA-256 of the file of each job that
+    /// was looked at, as `POST /plans` gives it. Jobs that are not named are not compared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub file_versions: BTreeMap<String, String>,
     /// How long nothing of it is sent once it is planned, such as 15m: until then it can be
     /// withdrawn. From 1s to 7d; at once if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,6 +236,10 @@ pub(super) fn not_planned(error: PlanError) -> ApiError {
             let refused = ApiError::refused("future_date", error.to_string());
             refused.help("say \"allow_future\": true if that is meant")
         }
+        error @ PlanError::FileChanged { .. } => {
+            let changed = ApiError::conflict("file_changed", error.to_string());
+            changed.help(LOOK_AGAIN)
+        }
         error @ (PlanError::Source { .. }
         | PlanError::Rows { .. }
         | PlanError::Workflow(_)
@@ -331,13 +342,24 @@ pub(super) async fn request(
         .filter(|seen| **seen != version)
     {
         let message = format!("the workflow was changed: {version} is in force, and not {seen}");
-        return Err(ApiError::conflict("workflow_changed", message)
-            .help("look at what would be planned again (POST /plans), and begin that"));
+        return Err(ApiError::conflict("workflow_changed", message).help(LOOK_AGAIN));
     }
     let given: Vec<(String, String)> = wanted.params.clone().into_iter().collect();
     let inputs = inputs(app, &workflow, wanted).await?;
     if let Some(job) = wanted.columns.keys().find(|job| !inputs.contains_key(*job)) {
         let message = format!("columns names the job {job}, to which inputs gives no file");
+        return Err(ApiError::refused("invalid_inputs", message));
+    }
+    let reads_none = |job: &&String| {
+        let file = |known: &&Job| matches!(known.items.source, ItemSource::File { .. });
+        !workflow
+            .jobs
+            .iter()
+            .filter(file)
+            .any(|known| known.name == **job)
+    };
+    if let Some(job) = wanted.file_versions.keys().find(reads_none) {
+        let message = format!("file_versions names the job {job}, which reads no file");
         return Err(ApiError::refused("invalid_inputs", message));
     }
     let now = engine.clock.now();
@@ -361,6 +383,7 @@ pub(super) async fn request(
     request.allow_future = wanted.allow_future;
     request.inputs = inputs;
     request.columns = wanted.columns.clone();
+    request.files_seen = wanted.file_versions.clone();
     near(&request.days(now))?;
     Ok(request)
 }

@@ -103,6 +103,8 @@ struct UploadPreview {
     refused_more: u64,
     notes: Vec<String>,
     items: u64,
+    /// The files of all jobs as they were looked at, as JSON.
+    files: String,
 }
 
 /// The same of one job.
@@ -112,6 +114,9 @@ struct PreviewedJob {
     sums: Vec<Sum>,
     rejected: u64,
     skipped: u64,
+    /// What the job's condition leaves out: how many rows, and by value.
+    left_out: u64,
+    left_out_by_value: Vec<(String, u64)>,
     needs_approval: bool,
 }
 
@@ -414,10 +419,13 @@ impl UploadPreview {
             })
             .collect();
         let all: u64 = jobs.iter().map(|job| job.rejected + job.skipped).sum();
+        let version = |job: &PlannedJob| Some((job.name.clone(), job.file_version()?));
+        let files: BTreeMap<String, String> = planned.jobs.iter().filter_map(version).collect();
         let readings = planned.jobs.iter().filter_map(|job| job.reading.as_ref());
         Self {
             refused_more: all.saturating_sub(refused.len() as u64),
             refused,
+            files: serde_json::to_string(&files).unwrap_or_default(),
             notes: readings.flat_map(FileReading::notes).collect(),
             items: jobs.iter().map(|job| job.items).sum(),
             jobs,
@@ -436,6 +444,8 @@ impl PreviewedJob {
                 .collect(),
             rejected: job.rejected,
             skipped: job.skipped,
+            left_out: job.noted.left_out.rows,
+            left_out_by_value: job.noted.left_out.by_value.clone().into_iter().collect(),
             needs_approval: job.approval.is_some(),
         }
     }

@@ -22,6 +22,8 @@ pub(super) struct BeginForm {
     target: String,
     /// Of the workflow as the rows were looked at.
     version: String,
+    /// Of the files of all jobs as they were looked at, as JSON.
+    files: String,
     /// Which heading is which column, as JSON.
     columns: String,
     /// What the file was called where it was sent from.
@@ -40,6 +42,8 @@ pub(super) async fn begin(
     let upload = UploadFor::of(&app, &form.target)?;
     let columns = serde_json::from_str(&form.columns)
         .map_err(|_| PageError::invalid("the columns are not those of the page"))?;
+    let file_versions = serde_json::from_str(&form.files)
+        .map_err(|_| PageError::invalid("the files are not those of the page"))?;
     if !DELAYS.contains(&form.send_after.as_str()) {
         return Err(PageError::invalid("there is no such delay to choose"));
     }
@@ -47,6 +51,7 @@ pub(super) async fn begin(
     let body = start_run::StartRunBody {
         // Compared with the very file that is planned.
         workflow_version: Some(form.version),
+        file_versions,
         input_names: names
             .into_iter()
             .filter(|(_, name)| !name.is_empty())

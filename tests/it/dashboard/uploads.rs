@@ -426,3 +426,74 @@ fn a_form_that_a_browser_broke_off_is_carried_out_before_it_is_said_to_be_done()
         );
     }
 }
+
+/// The other file that the workflow of an upload reads, beside the job that the upload is for.
+fn with_another_job(app: &App) {
+    let first = std::fs::read_to_string(app.path(WORKFLOW)).unwrap();
+    let second = first
+        .split("jobs:\n")
+        .nth(1)
+        .unwrap()
+        .replace("  deduct:\n", "  others:\n")
+        .replace("contracts.csv", "others.csv");
+    app.write(WORKFLOW, first + &second);
+    app.write(
+        "data/others.csv",
+        "contract_id,plan,amount,currency,active\nO-1,basic,11.00,HKD,yes\n",
+    );
+}
+
+#[test]
+fn what_is_left_out_is_counted_and_the_other_files_are_those_that_were_shown() {
+    let app = App::with_contracts(&contracts("C", 1));
+    with_another_job(&app);
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    let file = b"contract_id,plan,amount,currency,active\nK-1,basic,38.00,HKD,yes\nK-2,basic,38.00,HKD,no\nK-3,basic,38.00,HKD,no\n";
+    let sent = send(&ann, "", ("november.csv", file));
+    let page = ann.page(&sent.location);
+    assert!(
+        page.contains("data-label=\"Left out by where\">2<small>active=no: 2</small>"),
+        "{page}"
+    );
+    let token = service.token("bob", "operator");
+    let post = |path: &str, body: serde_json::Value| {
+        let request = service.request(reqwest::Method::POST, path);
+        let request = request.bearer_auth(&token).header("idempotency-key", "k");
+        let request = request.header("content-type", "application/json");
+        service.send(request.body(body.to_string()))
+    };
+    let plan = post(
+        "/api/v1/plans",
+        serde_json::json!({ "workflow": "deductions" }),
+    )
+    .body;
+    let version = plan["jobs"][1]["file_version"].clone();
+    assert_eq!(version.as_str().unwrap().len(), 64, "{plan}");
+    // Somebody saves the other file while the page is looked at.
+    app.edit("data/others.csv", "11.00", "1100.00");
+    let begin = format!("{}/begin", path(&sent.location));
+    let refused = ann.submit(&page, &begin, &[("send_after", "1h")]);
+    assert_eq!(refused.status, 409, "{}", refused.html);
+    for said in [
+        "others.csv is another file by now",
+        "1,100.00 <abbr>HKD</abbr>",
+        "value=\"1h\" selected",
+    ] {
+        assert!(refused.html.contains(said), "{said}: {}", refused.html);
+    }
+    let body = |version: &serde_json::Value| serde_json::json!({ "workflow": "deductions", "file_versions": { "others": version } });
+    let changed = post("/api/v1/runs", body(&version));
+    assert_eq!(
+        (changed.status, &changed.body["error"]["code"]),
+        (409, &"file_changed".into()),
+        "{:?}",
+        changed.body
+    );
+    let none = serde_json::json!({ "workflow": "deductions", "file_versions": { "no-such": "x" } });
+    assert_eq!(post("/api/v1/runs", none).status, 422);
+    assert_eq!(app.json(&["runs", "--json"]), serde_json::json!([]));
+    // What is shown now can be begun.
+    let begun = ann.submit(&refused.html, &begin, &[("send_after", "1h")]);
+    assert_eq!(begun.status, 303, "{}", begun.html);
+}

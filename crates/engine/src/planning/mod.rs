@@ -154,6 +154,16 @@ pub enum PlanError {
         /// Where and why.
         error: RowError,
     },
+    /// Another item file is there than the one that was looked at.
+    #[error(
+        "job {job}: {file} is another file by now than the one that was looked at; nothing was planned"
+    )]
+    FileChanged {
+        /// Which job.
+        job: String,
+        /// The file, as people know it.
+        file: String,
+    },
     /// The workflow does not fit the item file.
     #[error("{0}")]
     Workflow(Diagnostics),
@@ -229,7 +239,9 @@ impl PlanError {
     pub const fn code(&self) -> FailureCode {
         match self {
             Self::Limit { .. } => FailureCode::OverLimit,
-            Self::Source { .. } | Self::Rows { .. } => FailureCode::UnreadableItems,
+            Self::Source { .. } | Self::Rows { .. } | Self::FileChanged { .. } => {
+                FailureCode::UnreadableItems
+            }
             Self::Workflow(_) | Self::NoFile { .. } | Self::Late { .. } => {
                 FailureCode::InvalidWorkflow
             }
@@ -529,6 +541,15 @@ impl Engine {
                 });
             }
             let mut opened = opened.map_err(failed)?;
+            let reading = opened.reading();
+            if let Some(seen) = request.files_seen.get(&job.name)
+                && reading.sha256.as_ref() != Some(seen)
+            {
+                return Err(PlanError::FileChanged {
+                    job: job.name.clone(),
+                    file: reading.shown_name().to_owned(),
+                });
+            }
             let unused = unused_columns(job, opened.columns(), opened.reading());
             opened.tell_unused(unused);
             staged.insert(job.name.clone(), opened);
@@ -679,6 +700,11 @@ impl Engine {
 }
 
 impl PlannedJob {
+    /// The SHA-256 of its item file, in hex; none where it reads none.
+    pub fn file_version(&self) -> Option<String> {
+        self.reading.as_ref()?.sha256.clone()
+    }
+
     fn of(job: &Job) -> Self {
         Self {
             name: job.name.clone(),

@@ -53,6 +53,9 @@ pub struct RunRequest {
     pub columns: BTreeMap<String, ChosenColumns>,
     /// The encoding of those that are not UTF-8; as the workflow says, if none is given.
     pub encoding: Option<TextEncoding>,
+    /// The SHA-256, in hex, of item files that somebody has looked at, by job: nothing is planned of
+    /// another one.
+    pub files_seen: BTreeMap<String, String>,
     /// Who names the workflow's item files.
     pub named_by: FileNamer,
     /// How long nothing of it is sent once it is planned, so that it can be withdrawn.
@@ -105,6 +108,7 @@ impl RunRequest {
             inputs: BTreeMap::new(),
             columns: BTreeMap::new(),
             encoding: None,
+            files_seen: BTreeMap::new(),
             named_by: FileNamer::Person,
             send_after: None,
             commit: true,
@@ -134,6 +138,7 @@ impl RunRequest {
             inputs: BTreeMap::new(),
             columns: BTreeMap::new(),
             encoding: None,
+            files_seen: BTreeMap::new(),
             named_by: FileNamer::Schedule,
             send_after: None,
             commit: true,
@@ -161,6 +166,7 @@ impl RunRequest {
             inputs: BTreeMap::new(),
             columns: BTreeMap::new(),
             encoding: None,
+            files_seen: BTreeMap::new(),
             named_by: FileNamer::Schedule,
             send_after: None,
             commit: true,

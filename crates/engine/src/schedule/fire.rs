@@ -211,6 +211,7 @@ impl Engine {
             Err(
                 error @ (PlanError::Source { .. }
                 | PlanError::Rows { .. }
+                | PlanError::FileChanged { .. }
                 | PlanError::Workflow(_)
                 | PlanError::Future { .. }
                 | PlanError::NoFile { .. }

@@ -48,3 +48,5 @@ delay-4h = in 4 hours
 upload-waits = Nothing of this run is sent before
 upload-withdraw-reason = Reason, for the audit log
 upload-withdraw = Withdraw the run
+upload-left-out = Left out by where
+upload-left-out-others = other values

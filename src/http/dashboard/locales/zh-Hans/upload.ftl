@@ -42,3 +42,5 @@ delay-4h = 4 小时后
 upload-waits = 在此时间之前，此运行不会发送任何内容：
 upload-withdraw-reason = 理由（记入审计日志）
 upload-withdraw = 撤回整次运行
+upload-left-out = 按条件不处理
+upload-left-out-others = 其他值

@@ -42,3 +42,5 @@ delay-4h = 4 小時後
 upload-waits = 在此時間之前，此執行不會傳送任何內容：
 upload-withdraw-reason = 理由（記入審計日誌）
 upload-withdraw = 撤回整次執行
+upload-left-out = 依條件不處理
+upload-left-out-others = 其他值
