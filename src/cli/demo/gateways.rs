@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::DemoArgs;
+use super::left_to_do::{ALERTS, write_workflows};
 use crate::cli::exit::Failure;
 use crate::cli::sandbox::others;
 use crate::cli::scaffold::{
@@ -67,10 +68,14 @@ pub(super) async fn set_up(folder: &Path, args: &DemoArgs) -> Result<DemoGateway
     let identity = keys(folder)?;
     personal_key(folder)?;
     let base_url = format!("http://{address}");
-    let accounts =
+    let mut config =
         payrun_yaml(&identity, &base_url, BOUNDS) + &other_accounts(folder, &base_url, BOUNDS)?;
-    write_new(folder, "payrun.yaml", &accounts)?;
     write_new(folder, "workflows/a-day.yaml", &workflow())?;
+    if args.serve {
+        config.push_str(ALERTS);
+        write_workflows(folder)?;
+    }
+    write_new(folder, "payrun.yaml", &config)?;
     schema::write(folder)?;
     std::fs::create_dir_all(folder.join("data")).map_err(internal)?;
     contracts_csv(

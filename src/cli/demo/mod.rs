@@ -3,6 +3,7 @@
 
 mod figures;
 mod gateways;
+mod left_to_do;
 mod outcome;
 
 use std::collections::BTreeMap;
@@ -85,7 +86,7 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
             .await?,
     );
     let began = tokio::time::Instant::now();
-    let request = request(&project, &folder)?;
+    let request = request(&project, &folder.join("workflows/a-day.yaml"))?;
     let planned = engine
         .plan(&request, &Arc::new(AtomicU64::new(0)))
         .await
@@ -133,6 +134,8 @@ pub(super) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, Failu
         return Ok(Exit::Open);
     }
     if args.serve {
+        // After the books were compared: nothing of it is sent before somebody approves it.
+        left_to_do::plan_refunds(&engine, &project, planned.run_id).await?;
         engine.ledger.clone().close().await;
         drop(engine);
         return serve_day(context, &folder, &project, (args.listen, stopped)).await;
@@ -171,6 +174,7 @@ async fn serve_day(
     say("");
     say("the dashboard of this day is below; sign in with this token, which is good for a day:");
     say(format!("  {}", token.text()));
+    say("a batch of refunds waits there for your approval");
     say("");
     let context = Context {
         config: folder.join("payrun.yaml"),
@@ -179,8 +183,8 @@ async fn serve_day(
     serve(&context, ServeArgs::on(listen), stopped).await
 }
 
-fn request(project: &Project, folder: &Path) -> Result<RunRequest, Failure> {
-    let workflow = project.workflow(&folder.join("workflows").join("a-day.yaml"))?;
+fn request(project: &Project, file: &Path) -> Result<RunRequest, Failure> {
+    let workflow = project.workflow(file)?;
     let now = Clock::of_machine().now();
     RunRequest::manual(workflow, &project.config, &[], Actor::payrun(), now)
         .map_err(|wrong| Failure::invalid(wrong.join("\n")))
