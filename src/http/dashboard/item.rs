@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::Extension;
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 
 use super::catalogue::PageLanguage;
 use super::code_meaning::{meaning, remedy};
 use super::errors::PageError;
-use super::forms::{Form, fresh_key, once};
+use super::forms::fresh_key;
 use super::frame::{Page, PageFrame};
+use super::item_records::{LinkedItem, numbers_of, records, related};
 use super::item_timeline::{ItemRecords, TimelineEntry, timeline};
 use super::page_fields::{PagePath, PageQuery};
 use super::run_reports::{self, LinkedReport};
@@ -21,22 +21,12 @@ use crate::alerts::withdrawal::takes_money;
 use crate::domain::history::AttemptKind;
 use crate::domain::item::State as ItemState;
 use crate::domain::time::Timestamp;
-use crate::engine::search::SearchTerms;
 use crate::export::ExportContext;
 use crate::export::item_fields::{RowField, reply_facts, row_fields};
 use crate::http::App;
-use crate::http::api::item_actions::{self, NoteBody, ReasonBody, ResolveBody};
-use crate::http::error::ApiError;
-use crate::http::extract::{JsonBody, Path};
-use crate::ledger::{
-    AttemptRow, FoundItem, FoundLine, ItemRow, LedgerError, MatchedBy, NotificationRow,
-    OfferedActions, PauseRow, ReplacedItem, SearchResults, filed_again_as,
-};
+use crate::ledger::{AttemptRow, ItemRow, LedgerError, OfferedActions, PauseRow};
 use crate::workflow::blank_file::Language;
 use crate::workflow::source::FileReading;
-
-/// How many entries of the audit log a page shows of an item.
-const AUDITED: u32 = 200;
 
 #[derive(Template)]
 #[template(path = "item.html")]
@@ -77,14 +67,6 @@ struct NextStep {
     at: Option<Timestamp>,
     /// What keeps it from happening.
     held: Vec<String>,
-}
-
-/// Another item that has to do with this one.
-struct LinkedItem {
-    label: &'static str,
-    id: i64,
-    state: ItemState,
-    amount: String,
 }
 
 /// What a link to the page of an item may say.
@@ -143,154 +125,6 @@ fn language(viewer: &Viewer) -> Language {
     match viewer.language {
         PageLanguage::English => Language::En,
         PageLanguage::SimplifiedChinese | PageLanguage::TraditionalChinese => Language::Zh,
-    }
-}
-
-/// What names the order number of an item, and the gateway's: refunds, statement lines,
-/// notifications.
-async fn numbers_of(app: &App, item: &ItemRow) -> Result<SearchResults, PageError> {
-    let mut all = SearchResults::default();
-    for number in [item.order_no.as_ref(), item.receipt.as_ref()] {
-        let Some(number) = number.filter(|number| !number.is_empty()) else {
-            continue;
-        };
-        let found = search(app, number).await?;
-        all.items.rows.extend(found.items.rows);
-        all.lines.rows.extend(found.lines.rows);
-        all.notifications.rows.extend(found.notifications.rows);
-    }
-    Ok(all)
-}
-
-async fn search(app: &App, number: &str) -> Result<SearchResults, PageError> {
-    let terms = SearchTerms {
-        text: Some(number.to_owned()),
-        ..SearchTerms::default()
-    };
-    let found = app.engine().search(&terms).await;
-    // A number that nobody could look for is on no other item.
-    match found {
-        Ok(found) => Ok(found),
-        Err(crate::engine::search::SearchError::Terms { .. }) => Ok(SearchResults::default()),
-        Err(error) => Err(ApiError::from(error).into()),
-    }
-}
-
-async fn records(
-    app: &App,
-    item: ItemRow,
-    found: SearchResults,
-) -> Result<ItemRecords, LedgerError> {
-    let (ledger, id) = (&app.engine().ledger, item.id);
-    let jobs = ledger.jobs(item.run_id).await?;
-    let approvals = ledger.approvals_of_run(item.run_id).await?;
-    Ok(ItemRecords {
-        run: ledger.run(item.run_id).await?,
-        job: jobs.into_iter().find(|job| job.id == item.job_id),
-        attempts: ledger.attempts(id).await?,
-        events: ledger.events(id).await?,
-        audit: ledger.audit_of(&format!("item {id}"), AUDITED).await?,
-        bulk_actions: ledger.bulk_actions_of_item(id).await?,
-        approval: approvals
-            .into_iter()
-            .find(|approval| approval.job_id == item.job_id),
-        notifications: notifications_of(id, found.notifications.rows),
-        lines: lines_of(app, id, found.lines.rows).await?,
-        item,
-    })
-}
-
-fn notifications_of(item: i64, mut rows: Vec<NotificationRow>) -> Vec<NotificationRow> {
-    rows.retain(|row| row.item_id == Some(item));
-    rows.sort_by_key(|row| row.id);
-    rows.dedup_by_key(|row| row.id);
-    rows
-}
-
-/// The lines of statements that are about an item, with when each statement was fetched.
-async fn lines_of(
-    app: &App,
-    item: i64,
-    mut lines: Vec<FoundLine>,
-) -> Result<Vec<(Timestamp, FoundLine)>, LedgerError> {
-    lines.retain(|line| line.item_id == Some(item));
-    lines.sort_by(|one, other| (&one.day, one.line.line).cmp(&(&other.day, other.line.line)));
-    lines.dedup_by(|one, other| (&one.day, one.line.line) == (&other.day, other.line.line));
-    let mut fetched = Vec::with_capacity(lines.len());
-    for line in lines {
-        let ledger = &app.engine().ledger;
-        let statements = ledger.statements(&line.lane, &line.day, &line.day).await?;
-        let statement = statements.first();
-        fetched.extend(statement.map(|statement| (statement.fetched_at, line)));
-    }
-    Ok(fetched)
-}
-
-/// Other items that have to do with this one.
-async fn related(
-    app: &App,
-    item: &ItemRow,
-    found: &SearchResults,
-) -> Result<Vec<LinkedItem>, PageError> {
-    let mut related = Vec::new();
-    let takes_from = |found: &&FoundItem| found.matched.contains(&MatchedBy::RefundedPayment);
-    related.extend(
-        found
-            .items
-            .rows
-            .iter()
-            .filter(takes_from)
-            .map(|found| LinkedItem::of("related-refund", &found.item)),
-    );
-    let fields = item.fields()?;
-    let numbers = ["order_no", "transaction_id"].map(|field| fields.get(field)?.as_str());
-    for number in numbers.into_iter().flatten() {
-        let payments = search(app, number).await?.items.rows;
-        let is_it = |found: &&FoundItem| {
-            let by =
-                |way: &MatchedBy| matches!(way, MatchedBy::OrderNumber { .. } | MatchedBy::Receipt);
-            found.item.id != item.id && found.matched.iter().any(by)
-        };
-        related.extend(
-            payments
-                .iter()
-                .filter(is_it)
-                .map(|found| LinkedItem::of("related-payment", &found.item)),
-        );
-    }
-    let facts = item.facts()?.unwrap_or_default();
-    let by_number = [
-        ("related-same-key", item.duplicate_of),
-        (
-            "related-filed-again",
-            filed_again_as(item.id, item.result.as_deref())?,
-        ),
-        (
-            "related-files-again",
-            facts
-                .get(ReplacedItem::FACT)
-                .and_then(serde_json::Value::as_i64),
-        ),
-    ];
-    for (label, id) in by_number {
-        let Some(id) = id else { continue };
-        let other = app.engine().ledger.item(id).await?;
-        related.extend(other.map(|other| LinkedItem::of(label, &other)));
-    }
-    related.sort_by_key(|other| other.id);
-    related.dedup_by_key(|other| other.id);
-    Ok(related)
-}
-
-impl LinkedItem {
-    fn of(label: &'static str, item: &ItemRow) -> Self {
-        let amount = item.amount.map(|amount| amount.to_string());
-        Self {
-            label,
-            id: item.id,
-            state: item.state,
-            amount: amount.unwrap_or_default(),
-        }
     }
 }
 
@@ -446,122 +280,4 @@ async fn held(app: &App, records: &ItemRecords) -> Result<Vec<String>, LedgerErr
             }),
     );
     Ok(held)
-}
-
-/// Why a person wants something of an item.
-#[derive(Debug, Deserialize)]
-pub(super) struct ItemActionForm {
-    key: String,
-    reason: String,
-}
-
-/// What a person has found out about an item.
-#[derive(Debug, Deserialize)]
-pub(super) struct ItemFindingForm {
-    key: String,
-    reason: String,
-    /// `succeeded` or `failed`.
-    found: String,
-    #[serde(default)]
-    receipt: String,
-}
-
-/// Withdraws an item.
-pub(super) async fn cancel(
-    State(app): State<App>,
-    viewer: Viewer,
-    PagePath(id): PagePath<i64>,
-    Form(form): Form<ItemActionForm>,
-) -> Result<impl IntoResponse, PageError> {
-    let content = format!("cancel {id} {}", form.reason);
-    let why = JsonBody(ReasonBody {
-        reason: form.reason,
-    });
-    let caller = Extension(viewer.caller.clone());
-    let action = item_actions::cancel(State(app.clone()), caller, Path(id), why);
-    once((&app, &viewer), (&form.key, &content), action).await?;
-    Ok(back(&viewer, id))
-}
-
-/// Has an item tried again.
-pub(super) async fn retry(
-    State(app): State<App>,
-    viewer: Viewer,
-    PagePath(id): PagePath<i64>,
-    Form(form): Form<ItemActionForm>,
-) -> Result<impl IntoResponse, PageError> {
-    let content = format!("retry {id} {}", form.reason);
-    let why = JsonBody(ReasonBody {
-        reason: form.reason,
-    });
-    let caller = Extension(viewer.caller.clone());
-    let action = item_actions::retry(State(app.clone()), caller, Path(id), why);
-    once((&app, &viewer), (&form.key, &content), action).await?;
-    Ok(back(&viewer, id))
-}
-
-/// What a person notes of an item.
-#[derive(Debug, Deserialize)]
-pub(super) struct ItemNoteForm {
-    key: String,
-    note: String,
-}
-
-/// Keeps a note of an item.
-pub(super) async fn note(
-    State(app): State<App>,
-    viewer: Viewer,
-    PagePath(id): PagePath<i64>,
-    Form(form): Form<ItemNoteForm>,
-) -> Result<impl IntoResponse, PageError> {
-    let content = format!("note {id} {}", form.note);
-    let body = JsonBody(NoteBody { note: form.note });
-    let caller = Extension(viewer.caller.clone());
-    let action = item_actions::note(State(app.clone()), caller, Path(id), body);
-    once((&app, &viewer), (&form.key, &content), action).await?;
-    Ok(back(&viewer, id))
-}
-
-/// Closes an item by what a person has found out.
-pub(super) async fn resolve(
-    State(app): State<App>,
-    viewer: Viewer,
-    PagePath(id): PagePath<i64>,
-    Form(form): Form<ItemFindingForm>,
-) -> Result<impl IntoResponse, PageError> {
-    let receipt = form.receipt.trim();
-    let receipt = match (form.found.as_str(), receipt.is_empty()) {
-        ("succeeded", false) => Some(receipt.to_owned()),
-        ("failed", true) => None,
-        ("succeeded", true) => {
-            return Err(PageError::invalid(
-                "that it happened is shown by the gateway's number for it: give the receipt",
-            )
-            .at("receipt"));
-        }
-        ("failed", false) => {
-            return Err(PageError::invalid(
-                "a receipt is given, and that it did not happen: only one of the two can be so",
-            )
-            .at("receipt"));
-        }
-        _ => {
-            return Err(PageError::invalid(
-                "say whether it happened or not: found is succeeded or failed",
-            ));
-        }
-    };
-    let content = format!("resolve {id} {receipt:?} {}", form.reason);
-    let found = JsonBody(ResolveBody {
-        receipt,
-        reason: form.reason,
-    });
-    let caller = Extension(viewer.caller.clone());
-    let action = item_actions::resolve(State(app.clone()), caller, Path(id), found);
-    once((&app, &viewer), (&form.key, &content), action).await?;
-    Ok(back(&viewer, id))
-}
-
-fn back(viewer: &Viewer, id: i64) -> Redirect {
-    Redirect::to(&format!("{}/items/{id}", viewer.base))
 }

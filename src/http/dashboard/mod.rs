@@ -18,19 +18,25 @@ mod frame;
 mod gateways;
 mod item;
 mod item_filter;
+mod item_forms;
+mod item_records;
 mod item_timeline;
 mod items;
 mod moments;
 mod page_fields;
 mod refused_form;
+mod run;
 mod run_files;
 mod run_pace;
+mod run_progress;
 mod run_reports;
+mod run_stream;
 mod runs;
 mod search;
 mod session;
 mod settings;
 mod sign_in;
+mod state_sums;
 mod sums;
 mod today;
 mod unknown;
@@ -70,7 +76,7 @@ fn pages() -> Router<App> {
         .route("/gateways", get(gateways::show))
         .route("/alerts", get(alerts::show))
         .route("/runs", get(runs::list))
-        .route("/runs/{run}", get(runs::show))
+        .route("/runs/{run}", get(run::show))
         .route("/approvals", get(approvals::list))
         .route("/approvals/{run}/{job}", get(batch_review::show))
         .route("/upload", get(upload::show))
@@ -85,10 +91,10 @@ fn pages() -> Router<App> {
 /// What operators do on them.
 fn operates() -> Router<App> {
     Router::new()
-        .route("/items/{item}/cancel", post(item::cancel))
-        .route("/items/{item}/retry", post(item::retry))
-        .route("/items/{item}/resolve", post(item::resolve))
-        .route("/items/{item}/notes", post(item::note))
+        .route("/items/{item}/cancel", post(item_forms::cancel))
+        .route("/items/{item}/retry", post(item_forms::retry))
+        .route("/items/{item}/resolve", post(item_forms::resolve))
+        .route("/items/{item}/notes", post(item_forms::note))
         .route("/bulk", post(bulk::confirm))
         .route("/gateways/suspend", post(gateways::suspend))
         .route("/gateways/release", post(gateways::release))
@@ -155,7 +161,7 @@ pub(super) fn router(app: &App) -> Router<App> {
         .merge(settles())
         .layer(from_fn_with_state(shown, refused_form::comes_back));
     let live = Router::new()
-        .route("/runs/{run}/live", get(runs::live))
+        .route("/runs/{run}/live", get(run_stream::live))
         .route("/approvals/{run}/{job}/check", get(batch_review::check_all))
         .merge(receives());
     let signed_in = with_forms()
