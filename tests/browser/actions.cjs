@@ -94,6 +94,40 @@ async function bulk({ browser, person, service, run, assert }) {
   return page.context().close();
 }
 
+/** A form that is refused comes back filled, without script, with the focus at what is wrong; nothing that was typed runs. */
+async function refused({ browser, person, service, run, api, assert }) {
+  const [item] = (await api(`/items?run=${run}&state=failed,rejected,succeeded&limit=1`)).items;
+  const typed = `"><script>window.owned=1</script>${"W".repeat(500)}`;
+  for (const javaScriptEnabled of [true, false]) {
+    const page = await person(browser, "operator", { javaScriptEnabled, viewport: { width: 390, height: 844 }, isMobile: true });
+    await page.goto(`${service}/items/${item.item}`);
+    const form = page.locator("form[action$='/notes']");
+    await page.locator("details#note summary").click();
+    // Longer than the browser lets anybody type.
+    const note = form.locator("[name=note]");
+    if (javaScriptEnabled) {
+      await note.evaluate((field) => field.removeAttribute("maxlength"));
+      await note.fill(typed);
+    } else {
+      await note.fill(" ");
+    }
+    await form.locator("button").click();
+    await page.waitForURL(/\/notes$/);
+    assert.equal(await note.inputValue(), javaScriptEnabled ? typed : " ");
+    assert.ok(await page.locator("#refusal").isVisible());
+    assert.equal(await page.locator("[name=note]:focus").count(), 1, "the focus is at what is wrong");
+    if (javaScriptEnabled) {
+      const seen = await page.evaluate(() => ({ owned: window.owned, width: document.documentElement.scrollWidth }));
+      assert.equal(seen.owned, undefined);
+      assert.ok(seen.width <= 390, `${seen.width} px wide`);
+    }
+    await note.fill("as it should be");
+    await form.locator("button").click();
+    await page.waitForURL(/\/items\/\d+$/);
+    await page.context().close();
+  }
+}
+
 /** A file is sent by a page, looked at, and its run waits and is withdrawn: nothing of it is sent. */
 async function upload({ browser, person, service, api, until, assert }) {
   const page = await person(browser, "operator");
@@ -115,7 +149,7 @@ async function upload({ browser, person, service, api, until, assert }) {
 }
 
 module.exports = async (tools) => {
-  for (const action of [keys, live, withoutScript, viewers, approval, bulk, upload]) {
+  for (const action of [keys, live, withoutScript, viewers, approval, bulk, refused, upload]) {
     await action(tools);
     console.log(`${action.name}: as it should`);
   }

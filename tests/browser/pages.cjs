@@ -58,17 +58,17 @@ async function look(page, where, { status = 200, name } = {}) {
   return seen;
 }
 
-const named = (where) => where.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g, "") || "today";
+const named = (where) => where.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g, "").slice(0, 120) || "today";
 
-/** Begins a run by the API, as a program does. */
-async function begin(role, workflow, file) {
+/** Begins a run by the API, as a program does; `name`: what its file was called. */
+async function begin(role, workflow, file, name) {
   const bearer = { Authorization: `Bearer ${token(role)}` };
   const upload = await fetch(`${service}/api/v1/files?format=csv`, { method: "POST", headers: bearer, body: fs.readFileSync(file) });
   assert.equal(upload.status, 200, await upload.clone().text());
   const started = await fetch(`${service}/api/v1/runs`, {
     method: "POST",
     headers: { ...bearer, "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() },
-    body: JSON.stringify({ workflow, inputs: { deduct: (await upload.json()).file } }),
+    body: JSON.stringify({ workflow, inputs: { deduct: (await upload.json()).file }, ...(name ? { input_names: { deduct: name } } : {}) }),
   });
   assert.equal(started.status, 201, await started.clone().text());
   return (await started.json()).run.run;
@@ -94,9 +94,13 @@ async function main() {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   const run = await begin("operator", "monthly-deductions", "data/few.csv");
   const held = await begin("operator", "held-deductions", "data/few.csv");
-  await until("items have ended", async () => ((await api(`/runs/${run}`)).by_state.succeeded ?? 0) > 5);
+  await until("items have ended", async () => {
+    const { succeeded = 0, failed = 0 } = (await api(`/runs/${run}`)).by_state;
+    return succeeded > 5 && failed > 7;
+  });
   const items = (await api(`/items?run=${run}&limit=500`)).items;
   const one = (state) => items.find((item) => item.state === state)?.item;
+  const hostile = await require("./hostile.cjs")({ service, token, api, begin, until, run, items, person, browser, assert });
   const pages = [
     "/", "/runs", `/runs/${run}`, "/search", `/search?q=${encodeURIComponent(items[0].key.slice(0, 4))}`, "/gateways", "/alerts", "/settings",
     ...(await require("./paths.cjs")({ run, held, one })),
@@ -105,8 +109,10 @@ async function main() {
   for (const [locale, tag] of Object.entries(LANGUAGES)) {
     for (const colorScheme of ["light", "dark"]) {
       for (const width of [1280, 390]) {
-        const page = await person(browser, "admin", { locale, colorScheme, viewport: { width, height: 900 }, isMobile: width < 500 });
-        for (const where of pages) {
+        const page = await person(browser, tag === "en" && colorScheme === "light" ? "long" : "admin", { locale, colorScheme, viewport: { width, height: 900 }, isMobile: width < 500 });
+        // No language and no colour makes more of a text than another.
+        const everything = tag === "en" && colorScheme === "light" ? [...pages, ...hostile] : pages;
+        for (const where of everything) {
           const seen = await look(page, where, { name: `${named(where)}-${tag}-${colorScheme}-${width}` });
           assert.equal(seen.language, tag, where);
         }
@@ -114,6 +120,7 @@ async function main() {
       }
     }
   }
+  console.log(`${hostile.length} pages of hostile texts, 1280 and 390 px`);
   console.log(`${pages.length} pages in 3 languages, light and dark, 1280 and 390 px`);
 
   await require("./actions.cjs")({ browser, person, look, service, run, held, api, until, begin, assert });

@@ -56,5 +56,7 @@ service=$(address_in "$work/serve.txt")
 for role in viewer operator approver admin; do
     "$payrun" tokens create "the-$role" --role "$role" 2>/dev/null >"$work/$role.token"
 done
+# As long and as wide as the name of a token may be.
+"$payrun" tokens create "$(printf 'W%.0s' {1..64})" --role admin 2>/dev/null >"$work/long.token"
 NODE_PATH="$tools/node/node_modules" node "$here/pages.cjs" "$service" "$work" "$browser" ${pictures:+"$pictures"}
 ! grep -i "panick" "$work/serve.txt"
