@@ -836,6 +836,49 @@ fn init_makes_a_project_that_runs_against_the_sandbox_command() {
     sandbox.wait(PATIENCE).exits(0);
 }
 
+/// Whoever is shown the dashboard on the day finds something to decide, to be told of, and to come.
+#[test]
+fn the_demo_that_is_served_leaves_no_page_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = payrun(
+        folder.path(),
+        &[
+            "demo",
+            "--items",
+            "40",
+            "--faults",
+            "none",
+            "--serve",
+            "--listen",
+            "127.0.0.1:0",
+        ],
+    );
+    let demo = Running::start(demo);
+    until("the day is served", || {
+        demo.stderr_so_far().contains("Ctrl-C stops")
+    });
+    let said = demo.stdout_so_far();
+    assert!(said.contains("the books match"), "{said}");
+    let asked = |args: &[&str]| -> Value {
+        let command = payrun(&folder.path().join("payrun-demo"), args);
+        let ended = Running::start(command).wait(PATIENCE).exits(0);
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"))
+    };
+    let waiting = asked(&["approvals", "list", "--json"]);
+    assert_eq!(waiting[0]["items"], 12, "{waiting}");
+    let to_come = asked(&["schedule", "--json"]);
+    assert!(
+        to_come.to_string().contains("daily-statements"),
+        "{to_come}"
+    );
+    until("somebody is told of the batch", || {
+        let lasting = asked(&["alerts", "list", "--json"]);
+        lasting.to_string().contains("awaiting_approval")
+    });
+    demo.interrupt();
+    demo.wait(PATIENCE).exits(0);
+}
+
 #[test]
 fn the_demo_ends_with_books_that_match() {
     let folder = tempfile::tempdir().unwrap();
