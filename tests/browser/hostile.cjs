@@ -23,7 +23,7 @@ module.exports = async ({ service, token, api, begin, until, run, items, person,
   const failed = items.filter((item) => item.state === "failed");
   for (const [number, note] of texts.entries()) await send(`/items/${items[0].item}/notes`, { note: `${number} ${note}` });
   if (failed.length > 0) await send(`/items/${failed[0].item}/retry`, { reason: text(1) });
-  for (const [number, lane] of ["egms", "hipopay/refund", "cbtis"].entries()) await send("/lanes/suspend", { lane, reason: text(number) });
+  for (const [number, lane] of ["cbtis", "hipopay/refund", "hk/refund"].entries()) await send("/lanes/suspend", { lane, reason: text(number) });
   await send("/lanes/limit", { lane: "hipopay", rate: "5/s", reason: text(6) });
   await send("/pauses", { scope: "contract", name: text(1), gateway: "hk", ahead: true, reason: text(5) });
 
