@@ -101,19 +101,22 @@ pub(in crate::http) async fn plan_of(
 ) -> Result<(String, PlannedRun), ApiError> {
     let full = || {
         ApiError::too_many(
-            "other runs are being planned, and as many wait as may",
+            "other files are being looked at, and as many wait as may",
             AGAIN,
         )
     };
-    let place = app.engine().places.ask().await.ok_or_else(full)?;
+    let place = app.engine().places.ask_for_preview().await;
+    let (place, cancellation) = place.ok_or_else(full)?;
+    let _waits = cancellation.when_dropped();
     let occurrence = format!("preview {}/{:032x}", caller.name, rand::random::<u128>());
     let mut request = request(app, wanted, &occurrence, caller.actor()?)
         .await?
         .preview();
     request.shown = NAMED;
+    request.cancellation = Some(cancellation);
     let version = request.workflow.version();
     let engine = Arc::clone(app.engine());
-    // What it has written is taken back also where nobody waits for it any more.
+    // It ends when nobody waits for it any more, and has its place until what it has written is taken back.
     let plan = tokio::spawn(async move {
         let planned = engine.plan(&request, &Arc::default()).await;
         drop(place);

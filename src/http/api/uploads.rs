@@ -25,7 +25,7 @@ use crate::workflow::source::{
 };
 
 /// The longest file that is taken.
-const FILE_MAX: usize = 64 * 1024 * 1024;
+pub(in crate::http) const FILE_MAX: usize = 64 * 1024 * 1024;
 
 /// After how many seconds somebody with too many files on their way may come again.
 const AGAIN: u64 = 10;

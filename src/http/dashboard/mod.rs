@@ -126,7 +126,7 @@ fn receives() -> Router<App> {
         // Each is bounded as it comes.
         .route(
             "/upload",
-            post(upload::receive).layer(DefaultBodyLimit::disable()),
+            post(upload::receive).layer(DefaultBodyLimit::max(upload::FORM_MAX)),
         )
         .layer(from_fn_with_state(Role::Operator, session::require))
 }

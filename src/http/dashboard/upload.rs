@@ -21,6 +21,12 @@ use crate::workflow::{ItemSource, Job, Workflow};
 /// The longest text of the form, in bytes.
 const TEXT_MAX: usize = 1_000;
 
+/// The most of a form: a file, and what stands beside it.
+pub(super) const FORM_MAX: usize = api::FILE_MAX + 64 * 1024;
+
+/// The longest name of a file, in characters: as long as file systems have.
+const NAME_MAX: usize = 255;
+
 /// The encodings that are offered.
 const ENCODINGS: [TextEncoding; 5] = [
     TextEncoding::Utf8,
@@ -111,6 +117,10 @@ async fn keep(
                 let of = |name: &str| chosen.get(name).map_or("", String::as_str);
                 let encoding = encoding_of(of("encoding"))?;
                 let name = field.file_name().unwrap_or_default().to_owned();
+                if name.chars().count() > NAME_MAX {
+                    let too_long = format!("the file's name has more than {NAME_MAX} characters");
+                    return Err(PageError::invalid(too_long).at("file"));
+                }
                 let format = format_of(&name)?;
                 let kept = api::receive(app, &viewer.caller, (format, encoding), field).await?;
                 let part = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();

@@ -497,3 +497,44 @@ fn what_is_left_out_is_counted_and_the_other_files_are_those_that_were_shown() {
     let begun = ann.submit(&refused.html, &begin, &[("send_after", "1h")]);
     assert_eq!(begun.status, 303, "{}", begun.html);
 }
+
+#[test]
+fn previews_that_nobody_waits_for_hold_up_no_run_and_end() {
+    let app = App::with_contracts(&contracts("C", 1));
+    let own = std::fs::read_to_string(app.path("workflows/deductions.yaml")).unwrap();
+    let big = own
+        .replace("workflow: deductions", "workflow: big")
+        .replace("contracts.csv", "big.csv");
+    assert!(big.contains("big.csv"), "{own}");
+    app.write("workflows/big.yaml", big);
+    let rows = "a,,,,\n".repeat(400_000);
+    app.write(
+        "data/big.csv",
+        format!("contract_id,plan,amount,currency,active\n{rows}"),
+    );
+    let service = Service::of(&app);
+    let token = service.token("ann", "operator");
+    let request = |path: &str, workflow: &str| {
+        let body = serde_json::json!({ "workflow": workflow });
+        let request = service.request(reqwest::Method::POST, path);
+        let request = request.bearer_auth(&token).header("idempotency-key", "k");
+        let request = request.header("content-type", "application/json");
+        request.body(body.to_string())
+    };
+    for _ in 0..2 {
+        let looked = request("/api/v1/plans", "big").timeout(Duration::from_secs(1));
+        let gone = app.wait_for(async { looked.send().await });
+        gone.expect_err("nobody waits for it");
+    }
+    let began = std::time::Instant::now();
+    let begun = service.send(request("/api/v1/runs", "deductions"));
+    assert_eq!(begun.status, 201, "{:?}", begun.body);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    // The two have given their place back.
+    let shown = service.send(request("/api/v1/plans", "deductions"));
+    assert_eq!(shown.status, 200, "{:?}", shown.body);
+    let name = "n".repeat(256) + ".csv";
+    let visitor = Visitor::of(&service, "bob", "operator");
+    let refused = send(&visitor, "", (&name, b"contract_id\n"));
+    assert_eq!(refused.status, 400, "{}", refused.html);
+}

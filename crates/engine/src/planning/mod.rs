@@ -47,7 +47,7 @@ use payrun_project::job_kinds::StatementRole;
 use payrun_project::workflow::params::RunValues;
 use payrun_project::workflow::render::{Renderer, RowNotices, render_constant, with_id_columns};
 use payrun_project::workflow::source::{
-    self, FileReach, FileReading, FileRow, RowError, SourceError, StagedFile,
+    self, FileReach, FileReading, FileRow, ReadCancellation, RowError, SourceError, StagedFile,
 };
 use payrun_project::workflow::{ItemSource, Job, Limits, Template, Workflow, unused_columns};
 use payrun_yaml::diagnostics::Diagnostics;
@@ -220,7 +220,7 @@ pub enum PlanError {
     /// The ledger.
     #[error("nothing was planned")]
     Ledger(#[from] LedgerError),
-    /// The process is about to end.
+    /// The process is about to end, or nobody waits for the plan.
     #[error("the process ends before job {job} was planned; nothing was planned")]
     Stopped {
         /// Which job.
@@ -437,6 +437,7 @@ impl Engine {
                     job_id,
                     chunk,
                     (job, &stopped),
+                    &self.ending_of(request),
                     (&mut planned, compared.as_ref()),
                 )
                 .await;
@@ -449,7 +450,7 @@ impl Engine {
             job: job.name.clone(),
         })?;
         written?;
-        if read.is_err() && self.places.are_closed() {
+        if read.is_err() && self.ending_of(request).is_said() {
             return Err(PlanError::Stopped {
                 job: job.name.clone(),
             });
@@ -480,11 +481,12 @@ impl Engine {
         job_id: i64,
         mut chunk: RowChunk,
         (job, stopped): (&Job, &Option<ContractColumn>),
+        ending: &ReadCancellation,
         (planned, compared): (&mut PlannedJob, Option<&(ItemBuilder, bool)>),
     ) -> Result<(), PlanError> {
         loop {
             // What is under way is settled then, and waits for this turn.
-            if self.places.are_closed() {
+            if ending.is_said() {
                 return Err(PlanError::Stopped {
                     job: job.name.clone(),
                 });
@@ -502,6 +504,12 @@ impl Engine {
         within_limits(&job.limits, planned)?;
         planning.step_after_turn().await?;
         Ok(())
+    }
+
+    /// What ends a plan: its own cancellation, or the end of the process.
+    fn ending_of(&self, request: &RunRequest) -> ReadCancellation {
+        let own = request.cancellation.clone();
+        own.unwrap_or_else(|| self.places.ending())
     }
 
     /// Copies the item files of a run and opens the copies, by job.
@@ -525,7 +533,7 @@ impl Engine {
                 let chosen = request.columns.get(&job.name);
                 options.chosen = chosen.cloned().unwrap_or_default();
             }
-            let (max, ending) = (self.config.input_mib, self.places.ending());
+            let (max, ending) = (self.config.input_mib, self.ending_of(request));
             let opening = tokio::task::spawn_blocking(move || match from {
                 ItemFileOrigin::Copy(staged) => staged.rows(&options, &ending),
                 ItemFileOrigin::Path(path, reach) => {
@@ -535,7 +543,7 @@ impl Engine {
             let opened = opening.await.map_err(|_| PlanError::Broken {
                 job: job.name.clone(),
             })?;
-            if opened.is_err() && self.places.are_closed() {
+            if opened.is_err() && self.ending_of(request).is_said() {
                 return Err(PlanError::Stopped {
                     job: job.name.clone(),
                 });

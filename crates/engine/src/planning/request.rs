@@ -14,7 +14,7 @@ use payrun_ledger::{ChosenColumns, DependentJob, LedgerError};
 use payrun_project::config::Config;
 use payrun_project::workflow::Workflow;
 use payrun_project::workflow::params::bind_params;
-use payrun_project::workflow::source::{StagedFile, TextEncoding};
+use payrun_project::workflow::source::{ReadCancellation, StagedFile, TextEncoding};
 use thiserror::Error;
 
 use super::SHOWN;
@@ -62,6 +62,8 @@ pub struct RunRequest {
     pub send_after: Option<Duration>,
     /// Whether to keep the plan.
     pub commit: bool,
+    /// Said when nobody waits for the plan any more; none of what goes on without anybody.
+    pub cancellation: Option<ReadCancellation>,
     /// How many items, rejected rows and skipped rows of each job are kept to be shown.
     pub shown: usize,
 }
@@ -112,6 +114,7 @@ impl RunRequest {
             named_by: FileNamer::Person,
             send_after: None,
             commit: true,
+            cancellation: None,
             shown: SHOWN,
             workflow,
         })
@@ -142,6 +145,7 @@ impl RunRequest {
             named_by: FileNamer::Schedule,
             send_after: None,
             commit: true,
+            cancellation: None,
             shown: SHOWN,
             workflow,
         })
@@ -170,6 +174,7 @@ impl RunRequest {
             named_by: FileNamer::Schedule,
             send_after: None,
             commit: true,
+            cancellation: None,
             shown: SHOWN,
             workflow,
         })

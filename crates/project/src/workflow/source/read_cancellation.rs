@@ -12,18 +12,37 @@ struct ReadCancellationState {
     said: bool,
     /// The processes that read.
     readers: Vec<Weak<Mutex<Child>>>,
+    /// What it is said to as well.
+    parts: Vec<Weak<Mutex<ReadCancellationState>>>,
 }
 
 impl ReadCancellation {
     /// Ends what is read, and whatever would be begun.
     pub fn say(&self) {
+        let parts: Vec<_> = {
+            let mut state = locked(&self.0);
+            state.said = true;
+            state
+                .readers
+                .drain(..)
+                .filter_map(|reader| reader.upgrade())
+                .for_each(|reader| kill(&reader));
+            state.parts.drain(..).collect()
+        };
+        for part in parts.iter().filter_map(Weak::upgrade) {
+            Self(part).say();
+        }
+    }
+
+    /// One of its own for a part of what is read: said by itself, or with this one.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let part = Self::default();
         let mut state = locked(&self.0);
-        state.said = true;
-        state
-            .readers
-            .drain(..)
-            .filter_map(|reader| reader.upgrade())
-            .for_each(|reader| kill(&reader));
+        locked(&part.0).said = state.said;
+        state.parts.retain(|part| part.strong_count() > 0);
+        state.parts.push(Arc::downgrade(&part.0));
+        part
     }
 
     /// Whether it was said.
@@ -64,4 +83,19 @@ fn kill(reader: &Mutex<Child>) {
 /// What is locked, also where a thread has panicked with it.
 pub(super) fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ReadCancellation;
+
+    #[test]
+    fn a_part_ends_with_the_whole_and_the_whole_goes_on_without_it() {
+        let whole = ReadCancellation::default();
+        let (one, other) = (whole.part(), whole.part());
+        one.say();
+        assert!(one.is_said() && !other.is_said() && !whole.is_said());
+        whole.say();
+        assert!(other.is_said() && whole.part().is_said());
+    }
 }
