@@ -263,7 +263,7 @@ const OWN: [OwnColumn; 25] = [
         Prose,
         |of| TableCell::text(words(of.evidence.as_deref()).unwrap_or_default()),
     ),
-    own(("order_no", "order number", "网关订单号"), Id, |of| {
+    own(("order_no", "order number", "提交单号"), Id, |of| {
         TableCell::text(of.item.order_no.as_deref().unwrap_or_default())
     }),
     own(("receipt", "receipt", "网关流水号"), Id, |of| {

@@ -77,6 +77,43 @@ pub(super) fn by_state(totals: &[Total]) -> Vec<StateRow> {
     states.into_iter().map(row).collect()
 }
 
+/// The items of several runs in one state, with the money of each kind of job by itself: what was
+/// charged, what was given back and what was declared add up to nothing that anybody asks for.
+pub(super) struct KindsOfState {
+    pub state: ItemState,
+    pub items: u64,
+    pub kinds: Vec<(String, Vec<Sum>)>,
+}
+
+/// What totals add up to by state and kind of job. `kinds`: the kind of each job.
+pub(super) fn by_state_and_kind(
+    totals: &[Total],
+    kinds: &BTreeMap<i64, String>,
+) -> Vec<KindsOfState> {
+    let mut of_kind: BTreeMap<&str, Vec<Total>> = BTreeMap::new();
+    for total in totals {
+        let kind = kinds.get(&total.job_id).map_or("", String::as_str);
+        of_kind.entry(kind).or_default().push(total.clone());
+    }
+    let of_kind: Vec<(&str, Vec<StateRow>)> = of_kind
+        .into_iter()
+        .map(|(kind, totals)| (kind, by_state(&totals)))
+        .collect();
+    let of_state = |row: StateRow| {
+        let kinds = of_kind.iter().filter_map(|(kind, rows)| {
+            let row_of_kind = rows.iter().find(|one| one.state == row.state)?;
+            let sums = row_of_kind.sums.clone();
+            (!sums.is_empty()).then(|| ((*kind).to_owned(), sums))
+        });
+        KindsOfState {
+            state: row.state,
+            items: row.items,
+            kinds: kinds.collect(),
+        }
+    };
+    by_state(totals).into_iter().map(of_state).collect()
+}
+
 /// How many items of totals are in a state.
 pub(super) fn in_state(totals: &[Total], state: ItemState) -> u64 {
     let of_state = totals.iter().filter(|total| total.state == state);

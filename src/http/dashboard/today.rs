@@ -1,5 +1,6 @@
 //! Whether anything is wrong, and what will go out: the first page of the day.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use askama::Template;
@@ -13,16 +14,17 @@ use super::errors::PageError;
 use super::frame::{Page, PageFrame};
 use super::item_filter::state_words;
 use super::session::Viewer;
-use super::state_sums::{StateBar, StateRow, by_state};
+use super::state_sums::{KindsOfState, StateBar, by_state_and_kind};
 use super::sums::{MoneySums, Sum};
+use crate::domain::difference::DifferenceState;
 use crate::domain::item::State as ItemState;
 use crate::domain::occurrence::OccurrenceState;
 use crate::domain::time::Timestamp;
 use crate::engine::schedule::occurrence;
 use crate::http::App;
 use crate::ledger::{
-    ApprovalRow, IncidentRow, LaneRow, LastBackup, Ledger, LedgerError, ListedApprovals,
-    OccurrenceFilter, OccurrenceRow, RunRow, Total, UnknownAges, UnreachableRow,
+    ApprovalRow, DifferenceFilter, IncidentRow, LaneRow, LastBackup, Ledger, LedgerError,
+    ListedApprovals, OccurrenceFilter, OccurrenceRow, RunRow, Total, UnknownAges, UnreachableRow,
 };
 use crate::service::health::FailingTask;
 
@@ -31,6 +33,9 @@ const SHOWN: u32 = 10;
 
 /// The most batches that are counted: each is read with who has approved it.
 const BATCHES: u32 = 100;
+
+/// The most open differences that are counted.
+const DIFFERENCES: u32 = 1000;
 
 /// The most runs of a day that are added up one by one.
 const RUNS: u32 = 200;
@@ -56,8 +61,10 @@ struct TodayPage {
     unwell: Vec<FailingTask>,
     runs: Vec<TodaysRun>,
     states: StateBar,
-    /// What today's runs add up to, by state.
-    sums: Vec<StateRow>,
+    /// What today's runs add up to, by state and kind of job.
+    sums: Vec<KindsOfState>,
+    /// How many differences nobody has explained or accepted.
+    differences: u64,
     /// The day, where lists of items have the same one: theirs is on the clock of the project.
     since: Option<NaiveDate>,
     firings: Vec<NextFiring>,
@@ -92,6 +99,11 @@ impl TodayPage {
         self.items_in(&open.collect::<Vec<_>>())
     }
 
+    /// Whether more differences are open than are counted.
+    fn has_more_differences(&self) -> bool {
+        self.differences >= u64::from(DIFFERENCES)
+    }
+
     /// Whether more wait than are counted.
     fn has_more_batches(&self) -> bool {
         self.batches >= u64::from(BATCHES)
@@ -111,6 +123,7 @@ impl TodayPage {
                 .iter()
                 .all(|sums| sums.state != ItemState::NeedsReview)
             && self.approvals.is_empty()
+            && self.differences == 0
             && self.lanes.is_empty()
             && self.unreachable.is_empty()
             && self.incidents.is_empty()
@@ -155,7 +168,12 @@ pub(super) async fn show(
     let engine = app.engine();
     let (ledger, now) = (&engine.ledger, engine.clock.now());
     let midnight_here = midnight(now, viewer.zone);
-    let (runs, totals) = runs_since(ledger, midnight_here, now).await?;
+    let (runs, totals, kinds) = runs_since(ledger, midnight_here, now).await?;
+    let open = DifferenceFilter {
+        states: vec![DifferenceState::Open],
+        ..DifferenceFilter::default()
+    };
+    let differences = ledger.list_differences(&open, 0, DIFFERENCES).await?;
     let approvals = ledger.approvals(ListedApprovals::Open, i64::MAX, BATCHES);
     let approvals = approvals.await?;
     let decides =
@@ -179,7 +197,8 @@ pub(super) async fn show(
             .collect(),
         unwell: app.service.health.unwell(),
         states: StateBar::of(&totals),
-        sums: by_state(&totals),
+        sums: by_state_and_kind(&totals, &kinds),
+        differences: differences.len() as u64,
         runs,
         since: day_of(now, viewer.zone)
             .filter(|_| midnight_here == midnight(now, engine.config.timezone)),
@@ -289,16 +308,19 @@ fn open_sums(totals: &[Total]) -> Vec<OpenSums> {
     .collect()
 }
 
-/// The runs since an instant, newest first, and what they add up to.
+/// The runs since an instant, newest first, what they add up to, and the kind of each of their
+/// jobs.
 async fn runs_since(
     ledger: &Ledger,
     from: Timestamp,
     now: Timestamp,
-) -> Result<(Vec<TodaysRun>, Vec<Total>), LedgerError> {
+) -> Result<(Vec<TodaysRun>, Vec<Total>, BTreeMap<i64, String>), LedgerError> {
     let until = now.plus(Duration::from_secs(1));
     let found = ledger.runs_between((from, until), 0, RUNS).await?;
     let ids: Vec<i64> = found.iter().map(|run| run.id).collect();
     let all = ledger.totals_of_runs(&ids).await?;
+    let jobs = ledger.jobs_of_runs(&ids).await?;
+    let kinds = jobs.into_iter().map(|job| (job.id, job.kind)).collect();
     let mut runs = Vec::new();
     for run in found.into_iter().rev().take(SHOWN as usize) {
         runs.push(TodaysRun {
@@ -306,7 +328,7 @@ async fn runs_since(
             run,
         });
     }
-    Ok((runs, all))
+    Ok((runs, all, kinds))
 }
 
 fn next_firings(app: &App, now: Timestamp) -> Vec<NextFiring> {

@@ -14,6 +14,10 @@ today-waits-for-approver = { $n ->
     [one] One batch waits for an approver
    *[other] { $shown } batches wait for an approver
 }
+today-differences = { $n ->
+    [one] One difference with the gateway's books is open
+   *[other] { $shown } differences with the gateway's books are open
+}
 today-sent-at = is sent at
 today-sent-until = Until then it can be withdrawn on its page.
 today-incidents = Open alerts

@@ -8,6 +8,7 @@ today-unknown-day = 其中 { $shown } 条超过一天
 today-waiting = 等待审批
 today-to-decide = 有 { $shown } 个批次等待您批准或拒绝
 today-waits-for-approver = 有 { $shown } 个批次等待审批人处理
+today-differences = 有 { $shown } 笔对账差异未处理
 today-sent-at = 将发送于
 today-sent-until = 在此之前可在其页面撤回。
 today-incidents = 未解除的告警

@@ -8,6 +8,7 @@ today-unknown-day = 其中 { $shown } 筆超過一天
 today-waiting = 等待審批
 today-to-decide = 有 { $shown } 個批次等待您批准或拒絕
 today-waits-for-approver = 有 { $shown } 個批次等待審批人處理
+today-differences = 有 { $shown } 筆對賬差異未處理
 today-sent-at = 將傳送於
 today-sent-until = 在此之前可在其頁面撤回。
 today-incidents = 未解除的警示
