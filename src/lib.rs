@@ -53,6 +53,8 @@ pub mod bulk_view;
 pub mod cli;
 pub mod export;
 pub mod http;
+pub mod reader_language;
+mod reasons;
 pub mod report;
 pub mod search_view;
 pub mod service;

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::bulk_view::BulkActionOfItemView;
 use crate::domain::answer::AnswerKind;
 use crate::domain::item::State;
+use crate::domain::message::Message;
 use crate::domain::money::{Amount, Currency, decimal_text};
 use crate::domain::own_code::OwnCode;
 use crate::domain::time::Timestamp;
@@ -681,16 +682,17 @@ fn by_state(totals: &[Total]) -> BTreeMap<String, u64> {
 /// Why an item is in its state, in a sentence; of one that is withdrawn and may be under way, that
 /// first.
 pub fn reason_of(item: &ItemRow) -> String {
-    let reason = item.reason.clone().unwrap_or_default();
-    match item
-        .withdrawn
-        .as_ref()
+    told_of(item).map_or_else(String::new, |told| told.to_string())
+}
+
+/// The same, as it can be said in other languages.
+pub fn told_of(item: &ItemRow) -> Option<Message> {
+    let withdrawn = item.withdrawn.as_ref();
+    let withdrawn = withdrawn
         .filter(|_| item.state.is_in_flight())
-    {
-        Some(withdrawn) if reason.is_empty() => format!("withdrawn by {withdrawn}"),
-        Some(withdrawn) => format!("withdrawn by {withdrawn}; {reason}"),
-        None => reason,
-    }
+        .map(|who| Message::new("withdrawn-by", "withdrawn by {who}").with("who", who));
+    let told: Vec<Message> = withdrawn.into_iter().chain(item.told.clone()).collect();
+    (!told.is_empty()).then(|| Message::all(told))
 }
 
 impl ItemView {

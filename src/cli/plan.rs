@@ -351,7 +351,7 @@ pub(super) fn print_refusals(job: &PlannedJob, rows: usize) {
         refused.add_row([
             refusal.line.to_string(),
             refusal.state.label().to_owned(),
-            cut(&refusal.reason, width),
+            cut(&refusal.reason.to_string(), width),
         ]);
     }
     print_table(&refused);
@@ -501,7 +501,7 @@ pub(super) fn job_json(job: &PlannedJob) -> Value {
             json!({"line": item.line, "key": item.key, "order_no": first_number(item), "amount": amount, "currency": currency})
         }).collect::<Vec<_>>(),
         "refusals": job.refusals.iter().map(|refusal| json!({
-            "line": refusal.line, "key": refusal.key, "state": refusal.state.as_str(), "reason": refusal.reason,
+            "line": refusal.line, "key": refusal.key, "state": refusal.state.as_str(), "reason": refusal.reason.to_string(),
             "duplicate_of": refusal.duplicate_of,
         })).collect::<Vec<_>>(),
     })
@@ -523,7 +523,7 @@ fn reading_json(reading: &FileReading) -> Value {
         "format": format, "encoding": encoding, "separator": separator, "sheet": sheet,
         "header_line": reading.header_line, "columns": reading.header, "columns_not_used": reading.unused,
         "other_sheets": reading.other_sheets, "hidden_sheets": reading.hidden_sheets,
-        "sample": reading.sample, "doubt": reading.doubt,
+        "sample": reading.sample, "doubt": reading.doubt.as_ref().map(ToString::to_string),
     })
 }
 

@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::errors::chain;
 use crate::export::ExportQuery;
 use crate::export::rows_to_mend::{FileRequester, RowsToMend, RowsToMendError, RowsWanted};
+use crate::reader_language::ReaderLanguage;
 use crate::workflow::source::REASON;
 
 /// Arguments of `payrun rows`.
@@ -36,6 +37,9 @@ pub(super) struct RowsArgs {
     /// The file that the run read, if it lies elsewhere by now
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// In which language the reasons are
+    #[arg(long, value_enum, default_value_t)]
+    lang: ReaderLanguage,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -80,7 +84,8 @@ pub(super) async fn run(context: &Context, args: &RowsArgs) -> Result<Exit, Fail
         RowsWanted::Rejected
     };
     let job = (args.run, args.job.as_deref());
-    let rows = RowsToMend::find(&engine, job, wanted, asked).await?;
+    let mut rows = RowsToMend::find(&engine, job, wanted, asked).await?;
+    rows.language = args.lang;
     let target = args.output.target(args.format.table_format())?;
     let target = target.ok_or_else(|| {
         Failure::invalid("where to? -o FILE").help("a .csv or .xlsx can be mended and given again")

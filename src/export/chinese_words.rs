@@ -6,7 +6,8 @@ use super::code_meanings::{cause_of, decline_of};
 use crate::domain::answer::{Cause, DeclineClass};
 use crate::domain::item::State;
 use crate::domain::own_code::OwnCode;
-use crate::ledger::ExportedItem;
+use crate::ledger::{ExportedItem, ItemRow};
+use crate::reader_language::ReaderLanguage;
 
 /// A state.
 pub(super) const fn state(state: State) -> &'static str {
@@ -58,6 +59,12 @@ pub(super) fn reason(context: &ExportContext, exported: &ExportedItem) -> String
         State::Unknown => with_code("是否成功尚不清楚，系统正在向网关查询", context, exported),
         State::NeedsReview => with_code("查询无法确定结果，须人工核实", context, exported),
         State::Cancelled => "已撤销，未执行".to_owned(),
+        State::Rejected | State::Skipped if is_told(item) => {
+            let told = item.told.as_ref();
+            told.map_or_else(String::new, |told| {
+                ReaderLanguage::SimplifiedChinese.reason(told)
+            })
+        }
         State::Rejected => "该行未被接受，没有发送".to_owned(),
         State::Skipped => item.duplicate_of.map_or_else(
             || "该行已跳过，没有发送".to_owned(),
@@ -71,6 +78,11 @@ pub(super) fn reason(context: &ExportContext, exported: &ExportedItem) -> String
         (true, true) => "已要求撤回".to_owned(),
         (true, false) => format!("已要求撤回；{why}"),
     }
+}
+
+/// Whether its reason can be said in other languages.
+fn is_told(item: &ItemRow) -> bool {
+    item.told.as_ref().is_some_and(|told| told.id().is_some())
 }
 
 /// With what the last code means, where that is known.

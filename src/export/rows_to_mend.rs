@@ -13,10 +13,12 @@ use thiserror::Error;
 use super::code_meanings::words;
 use super::{ExportContext, PAGE, TableCell, TableColumn, TableColumnKind, TableHead};
 use crate::domain::item::State;
+use crate::domain::message::Message;
 use crate::domain::text::trimmed;
 use crate::engine::Engine;
 use crate::engine::uploads::UploadError;
 use crate::ledger::{JobRow, LaterItem, LedgerError, RejectedLine, UnsuccessfulLine};
+use crate::reader_language::ReaderLanguage;
 use crate::workflow::source::{
     FileReach, FileReading, FileRow, FileRows, LINE, REASON, ReadCancellation, SourceError,
     StagedFile, TO_MEND,
@@ -129,6 +131,8 @@ pub struct RowsToMend {
     wanted: RowsWanted,
     /// What is not among them, where those that failed are meant.
     pub left_out: OmittedRows,
+    /// In which language the reasons are.
+    pub language: ReaderLanguage,
 }
 
 impl RowsToMend {
@@ -171,6 +175,7 @@ impl RowsToMend {
             job: job.clone(),
             wanted,
             left_out,
+            language: ReaderLanguage::default(),
             staged: the_file(engine, &reading, asked).await?,
             reading,
         })
@@ -187,6 +192,7 @@ pub(super) struct PagesToMend {
     rows: FileRows,
     row: FileRow,
     reasons: ReasonLines,
+    language: ReaderLanguage,
 }
 
 impl PagesToMend {
@@ -206,6 +212,7 @@ impl PagesToMend {
             rows: file,
             row: FileRow::default(),
             reasons: ReasonLines::of(rows.job.clone(), rows.wanted),
+            language: rows.language,
         })
     }
 
@@ -251,7 +258,7 @@ impl PagesToMend {
             let mut cells: Vec<TableCell> = cells.collect();
             cells.extend([
                 TableCell::Count(i64::try_from(line).unwrap_or(i64::MAX)),
-                TableCell::text(reason),
+                TableCell::text(self.language.reason(&reason)),
             ]);
             page.push(cells);
         }
@@ -341,7 +348,7 @@ struct ReasonLines {
 struct LineReason {
     line: u64,
     item: i64,
-    reason: Result<String, State>,
+    reason: Result<Message, State>,
     /// Whether another item has done since what it did not, so that it says nothing any more.
     is_past: bool,
 }
@@ -381,7 +388,7 @@ impl ReasonLines {
         &mut self,
         line: u64,
         context: &ExportContext,
-    ) -> Result<Option<String>, LedgerError> {
+    ) -> Result<Option<Message>, LedgerError> {
         self.reasons_of(line, context, &mut BTreeSet::new()).await
     }
 
@@ -391,8 +398,8 @@ impl ReasonLines {
         line: u64,
         context: &ExportContext,
         open: &mut BTreeSet<State>,
-    ) -> Result<Option<String>, LedgerError> {
-        let mut reasons: Option<String> = None;
+    ) -> Result<Option<Message>, LedgerError> {
+        let mut reasons: Vec<Message> = Vec::new();
         while let Some(next) = self.front(context).await? {
             match next.line {
                 before if before < line => {}
@@ -401,11 +408,8 @@ impl ReasonLines {
                         open.insert(*state);
                     }
                     Ok(reason) => {
-                        let known = reasons.get_or_insert_default();
-                        if !known.contains(reason.as_str()) {
-                            let between = if known.is_empty() { "" } else { "; " };
-                            known.push_str(between);
-                            known.push_str(reason);
+                        if !reasons.contains(reason) {
+                            reasons.push(reason.clone());
                         }
                     }
                 },
@@ -413,7 +417,8 @@ impl ReasonLines {
             }
             self.page.pop_front();
         }
-        Ok(reasons.filter(|_| open.is_empty()))
+        let is_wanted = open.is_empty() && !reasons.is_empty();
+        Ok(is_wanted.then(|| Message::all(reasons)))
     }
 
     async fn front(&mut self, context: &ExportContext) -> Result<Option<&LineReason>, LedgerError> {
@@ -460,8 +465,8 @@ fn of_unsuccessful(context: &ExportContext, job: &JobRow, line: UnsuccessfulLine
     let stands = line.later.as_ref().map_or(line.state, |later| later.state);
     let reason = if stands == State::Failed {
         Ok(match &line.later {
-            Some(later) => failed_again(later),
-            None => why_failed(context, job, &line),
+            Some(later) => Message::plain(failed_again(later)),
+            None => Message::plain(why_failed(context, job, &line)),
         })
     } else {
         Err(stands)

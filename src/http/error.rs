@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::unreadable::{self, Unreadable};
+use crate::domain::message::Message;
 use crate::engine::operator::OperateError;
 use crate::errors::chain;
 use crate::ledger::LedgerError;
@@ -18,8 +19,9 @@ use crate::ledger::LedgerError;
 pub struct ApiError {
     status: StatusCode,
     code: &'static str,
-    message: String,
-    help: Option<String>,
+    // Apart: an error goes through many hands, and is rare.
+    message: Box<Message>,
+    help: Option<Box<Message>>,
     /// Seconds after which it may be tried again.
     again: Option<u64>,
 }
@@ -43,23 +45,23 @@ struct ErrorDetail {
 }
 
 impl ApiError {
-    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Message>) -> Self {
         Self {
             status,
             code,
-            message: message.into(),
+            message: Box::new(message.into()),
             help: None,
             again: None,
         }
     }
 
     /// There is no such thing.
-    pub fn not_found(what: impl Into<String>) -> Self {
+    pub fn not_found(what: impl Into<Message>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", what)
     }
 
     /// The request cannot be understood.
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub fn invalid(message: impl Into<Message>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", message)
     }
 
@@ -76,17 +78,17 @@ impl ApiError {
     }
 
     /// The request is understood and cannot be done as it is.
-    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn refused(code: &'static str, message: impl Into<Message>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
     /// It contradicts what is there.
-    pub fn conflict(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn conflict(code: &'static str, message: impl Into<Message>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
     /// The body is longer than it may be.
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub fn too_large(message: impl Into<Message>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }
 
@@ -104,7 +106,7 @@ impl ApiError {
     }
 
     /// The caller may not.
-    pub fn forbidden(message: impl Into<String>) -> Self {
+    pub fn forbidden(message: impl Into<Message>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
     }
 
@@ -125,7 +127,7 @@ impl ApiError {
     }
 
     /// Too many requests.
-    pub fn too_many(message: impl Into<String>, again: u64) -> Self {
+    pub fn too_many(message: impl Into<Message>, again: u64) -> Self {
         Self {
             again: Some(again),
             ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", message)
@@ -133,7 +135,7 @@ impl ApiError {
     }
 
     /// It cannot be done at present.
-    pub fn unavailable(message: impl Into<String>) -> Self {
+    pub fn unavailable(message: impl Into<Message>) -> Self {
         Self {
             again: Some(5),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
@@ -146,15 +148,15 @@ impl ApiError {
     }
 
     /// Its status, what is wrong, and what to do: for a page.
-    pub fn into_parts(self) -> (StatusCode, String, Option<String>) {
-        (self.status, self.message, self.help)
+    pub fn into_parts(self) -> (StatusCode, Message, Option<Message>) {
+        (self.status, *self.message, self.help.map(|help| *help))
     }
 
     /// With advice.
     #[must_use]
-    pub fn help(self, help: impl Into<String>) -> Self {
+    pub fn help(self, help: impl Into<Message>) -> Self {
         Self {
-            help: Some(help.into()),
+            help: Some(Box::new(help.into())),
             ..self
         }
     }
@@ -243,8 +245,8 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let detail = ErrorDetail {
             code: self.code.to_owned(),
-            message: self.message,
-            help: self.help,
+            message: self.message.to_string(),
+            help: self.help.map(|help| help.to_string()),
         };
         let mut response = (self.status, Json(ErrorBody { error: detail })).into_response();
         let headers = response.headers_mut();

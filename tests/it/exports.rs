@@ -564,7 +564,12 @@ fn states_kinds_and_reasons_are_chinese_and_payruns_own_words_stand_beside_them(
     assert_eq!(of("状态代码")[3..], ["failed", "succeeded", "rejected"]);
     assert_eq!(of("任务类型")[0], "委托代扣");
     assert_eq!(of("类型代码")[0], "deduct");
-    assert_eq!(of("原因")[5], "该行未被接受，没有发送");
+    assert!(
+        of("原因")[5].starts_with("amount：「thirty」不是数字"),
+        "{:?}",
+        of("原因")
+    );
+    assert!(of("原因原文")[5].starts_with("amount: \"thirty\" is not a number"));
     assert!(of("原因")[3].starts_with("没有执行："), "{:?}", of("原因"));
     assert!(
         of("原因原文")[3].contains("NOT_ENOUGH"),

@@ -570,7 +570,7 @@ fn what_nobody_sees_in_a_sheet_refuses_it_unless_it_is_said_to_count() {
         &app("c.xlsx", &hidden, ""),
         &[
             "these rows of sheet \"Sheet1\" are hidden",
-            ": 3 to 4.",
+            ": 3–4.",
             "hidden: include",
         ],
     );

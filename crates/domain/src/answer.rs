@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::message::Message;
 use super::text::is_unseen;
 
 /// What became of an order, as far as one reply, query or notification can say.
@@ -245,6 +246,22 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Its word, as a part of what people are told.
+    pub const fn told(self) -> Message {
+        match self {
+            Self::TimedOut => Message::new("cause-timed-out", "timed_out"),
+            Self::ConnectionLost => Message::new("cause-connection-lost", "connection_lost"),
+            Self::NotAsked => Message::new("cause-not-asked", "not_asked"),
+            Self::GatewayFailed => Message::new("cause-gateway-failed", "gateway_failed"),
+            Self::Unreadable => Message::new("cause-unreadable", "unreadable"),
+            Self::Unverified => Message::new("cause-unverified", "unverified"),
+            Self::Unmapped => Message::new("cause-unmapped", "unmapped"),
+            Self::Mismatch => Message::new("cause-mismatch", "mismatch"),
+            Self::Ambiguous => Message::new("cause-ambiguous", "ambiguous"),
+            Self::Abandoned => Message::new("cause-abandoned", "abandoned"),
+        }
+    }
+
     /// The word for this cause, as tables and the ledger spell it.
     pub const fn as_str(self) -> &'static str {
         match self {

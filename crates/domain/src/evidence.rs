@@ -230,7 +230,7 @@ pub fn follow(
                 } else {
                     news.next_at
                 },
-                reason: Some(news.words.clone()),
+                reason: Some(news.words.clone().into()),
                 code: None,
                 alarm: Some(alarm),
             })
@@ -244,7 +244,7 @@ pub fn follow(
             }
             let contradicts = moved.alarm.is_some();
             Consequence::Move(if contradicts {
-                moved.because(Some(news.words.clone()))
+                moved.because(Some(news.words.clone().into()))
             } else {
                 moved
             })

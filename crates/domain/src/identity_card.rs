@@ -5,8 +5,12 @@
 //! (9) have numbers of the same make. The district is not looked at: cards keep the number of a
 //! district that is gone. No error holds a part of the number.
 
+use std::fmt;
+
 use chrono::{Datelike, NaiveDate};
 use thiserror::Error;
+
+use crate::message::Message;
 
 /// How many places a number has.
 const PLACES: usize = 18;
@@ -24,31 +28,65 @@ const CHECK_DIGITS: [u8; 11] = *b"10X98765432";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum CardError {
     /// Of another length.
-    #[error("has {places} places; an identity card has {PLACES}")]
     Places {
         /// How many it has.
         places: usize,
     },
     /// Something that is no digit, before the last place or as it.
-    #[error("has something else than digits in it; only the last place may be a capital X")]
     Characters,
     /// A small x as its check digit.
-    #[error("ends in a small x; write it as a capital X")]
     SmallX,
     /// A birthday of nobody who is alive.
-    #[error("has a birthday before 1900 (places 7 to 14)")]
     LongAgo,
     /// A birthday that no calendar has.
-    #[error("has no real day as its birthday (places 7 to 14)")]
     NoBirthday,
     /// A birthday that is still to come.
-    #[error("has a birthday in the future (places 7 to 14)")]
     FutureBirthday,
     /// A mistyped number.
-    #[error(
-        "has a check digit (its last place) that does not fit the others: one of them is mistyped"
-    )]
     CheckDigit,
+}
+
+impl CardError {
+    /// What is wrong, behind the name of the field.
+    pub fn message(self) -> Message {
+        match self {
+            Self::Places { places } => Message::new(
+                "card-places",
+                "has {places} places; an identity card has {most}",
+            )
+            .with("places", places)
+            .with("most", PLACES),
+            Self::Characters => Message::new(
+                "card-characters",
+                "has something else than digits in it; only the last place may be a capital X",
+            ),
+            Self::SmallX => {
+                Message::new("card-small-x", "ends in a small x; write it as a capital X")
+            }
+            Self::LongAgo => Message::new(
+                "card-long-ago",
+                "has a birthday before 1900 (places 7 to 14)",
+            ),
+            Self::NoBirthday => Message::new(
+                "card-no-birthday",
+                "has no real day as its birthday (places 7 to 14)",
+            ),
+            Self::FutureBirthday => Message::new(
+                "card-future-birthday",
+                "has a birthday in the future (places 7 to 14)",
+            ),
+            Self::CheckDigit => Message::new(
+                "card-check-digit",
+                "has a check digit (its last place) that does not fit the others: one of them is mistyped",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for CardError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 /// The number with a capital X in place of a small one at its end, as cards have it; none where

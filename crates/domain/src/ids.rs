@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::message::Message;
+
 /// The longest business key that is kept, in characters.
 pub const KEY_MAX: usize = 200;
 
@@ -145,17 +147,39 @@ impl fmt::Display for OrderNumber {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum OrderNumberError {
     /// Empty or too long.
-    #[error("the order number has {length} characters; gateways take 1 to 32")]
     Length {
         /// Its length in characters.
         length: usize,
     },
     /// A character the gateways do not take.
-    #[error("the order number contains {bad:?}; gateways take letters, digits, _ and -")]
     Alphabet {
         /// The first such character.
         bad: char,
     },
+}
+
+impl OrderNumberError {
+    /// What is wrong.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Length { length } => Message::new(
+                "order-number-length",
+                "the order number has {length} characters; gateways take 1 to 32",
+            )
+            .with("length", *length),
+            Self::Alphabet { bad } => Message::new(
+                "order-number-alphabet",
+                "the order number contains {bad}; gateways take letters, digits, _ and -",
+            )
+            .with("bad", format!("{bad:?}")),
+        }
+    }
+}
+
+impl fmt::Display for OrderNumberError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ use thiserror::Error;
 
 use super::answer::{Answer, Cause, Decline, DeclineClass, NumberRule, Receipt};
 use super::history::EventKind;
+use super::message::Message;
 use super::policy::Policy;
 use super::reason::ReasonCode;
 use super::time::Timestamp;
@@ -78,6 +79,23 @@ pub enum State {
 }
 
 impl State {
+    /// Its word, as a part of what people are told.
+    pub const fn told(self) -> Message {
+        match self {
+            Self::AwaitingApproval => Message::new("state-awaiting-approval", "awaiting_approval"),
+            Self::Planned => Message::new("state-planned", "planned"),
+            Self::Sending => Message::new("state-sending", "sending"),
+            Self::Pending => Message::new("state-pending", "pending"),
+            Self::Unknown => Message::new("state-unknown", "unknown"),
+            Self::Succeeded => Message::new("state-succeeded", "succeeded"),
+            Self::Failed => Message::new("state-failed", "failed"),
+            Self::Cancelled => Message::new("state-cancelled", "cancelled"),
+            Self::NeedsReview => Message::new("state-needs-review", "needs_review"),
+            Self::Rejected => Message::new("state-rejected", "rejected"),
+            Self::Skipped => Message::new("state-skipped", "skipped"),
+        }
+    }
+
     /// Every state, in the order tables show them.
     pub const ALL: [Self; 11] = [
         Self::Succeeded,
@@ -255,6 +273,23 @@ impl State {
         }
     }
 
+    /// The same, as a part of what people are told.
+    pub fn predicate_told(self) -> Message {
+        match self {
+            Self::AwaitingApproval => Message::new("it-waits-for-approval", "waits for approval"),
+            Self::NeedsReview => Message::new("it-needs-review", "needs review"),
+            Self::Planned
+            | Self::Sending
+            | Self::Pending
+            | Self::Unknown
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Cancelled
+            | Self::Rejected
+            | Self::Skipped => Message::new("it-is", "is {state}").with("state", self.told()),
+        }
+    }
+
     /// The state of this word.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == word)
@@ -403,7 +438,7 @@ pub struct Move {
     /// When a worker should take it up next; none if it is at rest.
     pub next_at: Option<Timestamp>,
     /// Why, where the state alone does not say: for people.
-    pub reason: Option<String>,
+    pub reason: Option<Message>,
     /// What follows from that reason, if anything does.
     pub code: Option<ReasonCode>,
     /// What a person should hear of at once.
@@ -412,7 +447,7 @@ pub struct Move {
 
 impl Move {
     /// The item stays as it is, at rest, and its history says why it was written.
-    pub fn noted(item: &Item, reason: String) -> Self {
+    pub fn noted(item: &Item, reason: Message) -> Self {
         Self {
             item: item.clone(),
             next_at: None,
@@ -424,7 +459,7 @@ impl Move {
 
     /// With this reason, from which nothing follows.
     #[must_use]
-    pub fn because(self, reason: Option<String>) -> Self {
+    pub fn because(self, reason: Option<Message>) -> Self {
         Self {
             reason,
             code: None,
@@ -434,15 +469,15 @@ impl Move {
 
     /// In these words, from which the same follows.
     #[must_use]
-    pub fn worded(self, reason: Option<String>) -> Self {
+    pub fn worded(self, reason: Option<Message>) -> Self {
         Self { reason, ..self }
     }
 
     /// With more words behind its reason; without a reason it stays without.
     #[must_use]
-    pub fn with_words(self, more: impl FnOnce(&str) -> String) -> Self {
-        let reason = self.reason.as_deref().map(more);
-        self.worded(reason)
+    pub fn with_words(mut self, more: impl FnOnce(Message) -> Message) -> Self {
+        self.reason = self.reason.map(more);
+        self
     }
 
     /// With this alarm, where it has none of its own.
@@ -572,7 +607,6 @@ impl Alarm {
 
 /// A move that is not in the table: a defect of payrun, or a person asking for the impossible.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("it {}{}", state.predicate(), self.what_can())]
 pub struct IllegalMove {
     /// Where the item was.
     pub state: State,
@@ -582,15 +616,20 @@ pub struct IllegalMove {
 
 impl IllegalMove {
     /// Of what a person may ask for: of which items it can be asked.
-    fn what_can(&self) -> String {
+    fn what_can(&self) -> Message {
         match self.event {
-            EventKind::Cancel => "; only what has not ended can be withdrawn".to_owned(),
-            EventKind::Retry => {
-                "; only what has failed, was cancelled or needs review can be retried".to_owned()
-            }
-            EventKind::Resolve => {
-                "; only what is unknown or needs review can be resolved by hand".to_owned()
-            }
+            EventKind::Cancel => Message::new(
+                "only-open-withdrawn",
+                "; only what has not ended can be withdrawn",
+            ),
+            EventKind::Retry => Message::new(
+                "only-failed-retried",
+                "; only what has failed, was cancelled or needs review can be retried",
+            ),
+            EventKind::Resolve => Message::new(
+                "only-unknown-resolved",
+                "; only what is unknown or needs review can be resolved by hand",
+            ),
             event @ (EventKind::Claim
             | EventKind::Unsent
             | EventKind::LookedUp
@@ -605,8 +644,24 @@ impl IllegalMove {
             | EventKind::Expire
             | EventKind::Recall
             | EventKind::RequireReview
-            | EventKind::FiledAgain) => format!(", and cannot take the event {event}"),
+            | EventKind::FiledAgain) => {
+                Message::new("cannot-take-event", ", and cannot take the event {event}")
+                    .with("event", event.to_string())
+            }
         }
+    }
+
+    /// Why it is not done.
+    pub fn message(&self) -> Message {
+        Message::new("illegal-move", "it {predicate}{only}")
+            .with("predicate", self.state.predicate_told())
+            .with("only", self.what_can())
+    }
+}
+
+impl fmt::Display for IllegalMove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
     }
 }
 
@@ -662,7 +717,8 @@ fn applied(
         Event::Unsent if item.state == State::Sending => Ok(give_back(item, now)),
         Event::Unsent if item.state.is_in_flight() => Ok(rest_unless_open(item.clone(), now)),
         Event::Cancel if matches!(item.state, State::Planned | State::AwaitingApproval) => {
-            Ok(withdrawn(item, "cancelled by a person"))
+            let why = Message::new("cancelled-by-person", "cancelled by a person");
+            Ok(withdrawn(item, why))
         }
         Event::Retry => retry(item, policy, now).map_or_else(illegal, Ok),
         Event::Answered(answer) => answered(item, answer, policy, now).map_or_else(illegal, Ok),
@@ -674,10 +730,12 @@ fn applied(
             Some(now),
         )),
         Event::Reject if item.state == State::AwaitingApproval => {
-            Ok(withdrawn(item, "the batch was rejected"))
+            let why = Message::new("batch-rejected", "the batch was rejected");
+            Ok(withdrawn(item, why))
         }
         Event::Expire if item.state == State::AwaitingApproval => {
-            Ok(withdrawn(item, "nobody approved the batch in time"))
+            let why = Message::new("batch-expired", "nobody approved the batch in time");
+            Ok(withdrawn(item, why))
         }
         Event::Resolve(finding)
             if matches!(item.state, State::Unknown | State::NeedsReview)
@@ -688,8 +746,11 @@ fn applied(
         }
         Event::Recall if item.state == State::Planned => Ok(recall(item, now)),
         Event::RequireReview if item.state == State::Planned => {
-            let why = "money moved under an earlier order number of it: look before anything more is sent";
-            Ok(at_rest(item, State::NeedsReview, Some(why.to_owned())))
+            let why = Message::new(
+                "money-moved-before",
+                "money moved under an earlier order number of it: look before anything more is sent",
+            );
+            Ok(at_rest(item, State::NeedsReview, Some(why)))
         }
         Event::Unsent
         | Event::Cancel
@@ -707,31 +768,29 @@ fn applied(
 /// is cancelled; where it happened, the withdrawal came too late.
 #[must_use]
 pub fn heeding(withdrawal: &str, was: &Item, moved: Move) -> Move {
-    let because = moved
-        .reason
-        .as_deref()
-        .unwrap_or("nothing was sent")
-        .to_owned();
+    let because = moved.reason.clone();
+    let because = because.unwrap_or_else(|| Message::new("nothing-was-sent", "nothing was sent"));
+    let did_not_happen = Message::new(
+        "withdrawn-did-not-happen",
+        "withdrawn by {who}; it did not happen: {because}",
+    );
+    let did_not_happen = did_not_happen
+        .with("who", withdrawal)
+        .with("because", because);
     match moved.item.state {
         // Under the number that was sent last, so that a person's retry asks about that.
-        State::Planned => at_rest(
-            was,
-            State::Cancelled,
-            Some(format!(
-                "withdrawn by {withdrawal}; it did not happen: {because}"
-            )),
-        ),
-        State::Failed if was.state != State::Failed => at_rest(
-            &moved.item,
-            State::Cancelled,
-            Some(format!(
-                "withdrawn by {withdrawal}; it did not happen: {because}"
-            )),
-        ),
+        State::Planned => at_rest(was, State::Cancelled, Some(did_not_happen)),
+        State::Failed if was.state != State::Failed => {
+            at_rest(&moved.item, State::Cancelled, Some(did_not_happen))
+        }
         State::Succeeded if was.state != State::Succeeded => Move {
-            reason: Some(format!(
-                "withdrawn by {withdrawal}, which was too late: it had happened"
-            )),
+            reason: Some(
+                Message::new(
+                    "withdrawn-too-late",
+                    "withdrawn by {who}, which was too late: it had happened",
+                )
+                .with("who", withdrawal),
+            ),
             alarm: moved.alarm.or(Some(Alarm::Withdrawn)),
             ..moved
         },
@@ -748,12 +807,12 @@ pub fn heeding(withdrawal: &str, was: &Item, moved: Move) -> Move {
     }
 }
 
-fn withdrawn(item: &Item, why: &str) -> Move {
-    at_rest(item, State::Cancelled, Some(why.to_owned()))
+fn withdrawn(item: &Item, why: Message) -> Move {
+    at_rest(item, State::Cancelled, Some(why))
 }
 
 fn resolved(item: &Item, finding: &Resolution) -> Move {
-    let by_hand = || Some("resolved by a person".to_owned());
+    let by_hand = || Some(Message::new("resolved-by-person", "resolved by a person"));
     match finding {
         Resolution::Succeeded(receipt) => Move {
             reason: by_hand(),
@@ -836,23 +895,29 @@ fn retry(item: &Item, policy: &Policy, now: Timestamp) -> Option<Move> {
 }
 
 /// Why what a person wants sent again is asked about first, and until when that may take.
-fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<String> {
+fn verifying(item: &Item, policy: &Policy, now: Timestamp) -> Option<Message> {
     match item.query_purpose {
         QueryPurpose::ResendDeclined => {
-            let what = "verifying: it was declined, so the gateway is asked at once, and it is sent again when that has no such order";
-            Some(what.to_owned())
+            let what = Message::new(
+                "verifying-declined",
+                "verifying: it was declined, so the gateway is asked at once, and it is sent again when that has no such order",
+            );
+            Some(what)
         }
         QueryPurpose::Resend => {
             let until = item
                 .sent_at
                 .map(|sent| sent.plus(policy.query.grace))
                 .filter(|until| *until > now);
-            let late = until.map_or_else(String::new, |until| {
-                format!("; until {until} it may show up late")
+            let late = until.map(|until| {
+                Message::new("verifying-until", "; until {until} it may show up late")
+                    .with("until", until.to_string())
             });
-            Some(format!(
-                "verifying: it is sent again when the gateway says that it has no such order{late}"
-            ))
+            let verifying = Message::new(
+                "verifying",
+                "verifying: it is sent again when the gateway says that it has no such order{late}",
+            );
+            Some(verifying.with("late", late))
         }
         QueryPurpose::Outcome | QueryPurpose::Number(_) | QueryPurpose::Unmapped(_) => None,
     }
@@ -868,7 +933,10 @@ fn recall(item: &Item, now: Timestamp) -> Move {
     next.query_purpose = QueryPurpose::Outcome;
     because(
         plain(next, Some(now)),
-        "the ledger was restored; it may have been sent since the backup".to_owned(),
+        Message::new(
+            "ledger-restored",
+            "the ledger was restored; it may have been sent since the backup",
+        ),
     )
 }
 
@@ -929,9 +997,11 @@ fn while_sending(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) 
                 moved.next_at
             };
             let reason = if unmapped {
-                format!("{}: {code}", cause.as_str())
+                Message::new("cause-with-code", "{cause}: {code}")
+                    .with("cause", cause.told())
+                    .with("code", code)
             } else {
-                cause.as_str().to_owned()
+                cause.told()
             };
             Some(Move {
                 next_at,
@@ -953,7 +1023,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             QueryPurpose::Resend,
             policy,
             now,
-            "still undecided",
+            STILL_UNDECIDED,
         )),
         (Answer::Accepted, purpose) => Some(query_or_review(
             item,
@@ -961,7 +1031,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             purpose.clone(),
             policy,
             now,
-            "still undecided",
+            STILL_UNDECIDED,
         )),
         // What the query says of the refusal is more than what it says of the number. The person
         // who wants it sent again has decided already that a spent number is followed by a new one.
@@ -992,7 +1062,10 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Absent, purpose) if item.state == State::Pending => {
             let moved = ask_later(item, State::Unknown, purpose.clone(), policy, now);
             let next_at = moved.next_at.max(Some(now.plus(policy.query.grace)));
-            let reason = Some(Alarm::OrderVanished.meaning().to_owned());
+            let reason = Some(Message::new(
+                "order-vanished",
+                "the gateway no longer knows an order it had accepted",
+            ));
             Some(alarmed(
                 Move {
                     next_at,
@@ -1010,9 +1083,11 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
         (Answer::Absent, QueryPurpose::Unmapped(code))
             if grace_is_over(item, policy, now) && item.submit_count > 1 =>
         {
-            let reason = format!(
-                "answered {code}, which no outcome table lists, and the gateway has no such order"
+            let reason = Message::new(
+                "unmapped-and-absent",
+                "answered {code}, which no outcome table lists, and the gateway has no such order",
             );
+            let reason = reason.with("code", code);
             Some(at_rest(item, State::NeedsReview, Some(reason)))
         }
         (Answer::Absent, QueryPurpose::Outcome | QueryPurpose::Unmapped(_))
@@ -1045,7 +1120,7 @@ fn while_open(item: &Item, answer: &Answer, policy: &Policy, now: Timestamp) -> 
             purpose.clone(),
             policy,
             now,
-            cause.as_str(),
+            cause.told(),
         )),
     }
 }
@@ -1098,11 +1173,12 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
         DeclineClass::Hard => at_rest(
             &refused(item, decline),
             State::Failed,
-            Some(format!("declined: {}", decline.code)),
+            Some(declined_with(decline)),
         )
         .coded(ReasonCode::Declined),
         DeclineClass::Person => {
-            let reason = format!("a person has to decide: {}", decline.code);
+            let reason = Message::new("person-has-to-decide", "a person has to decide: {code}");
+            let reason = reason.with("code", &decline.code);
             at_rest(&refused(item, decline), State::NeedsReview, Some(reason))
                 .coded(ReasonCode::NeedsDecision)
         }
@@ -1112,7 +1188,8 @@ fn declined(item: &Item, decline: &Decline, policy: &Policy, now: Timestamp) -> 
             let next_at = now.plus(policy.retry.wait(item.submit_count, item.jitter));
             because(
                 plain(next, Some(next_at)),
-                format!("waits for the lane: {}", decline.code),
+                Message::new("waits-for-lane", "waits for the lane: {code}")
+                    .with("code", &decline.code),
             )
         }
         DeclineClass::Soft | DeclineClass::Spent if decline.number == NumberRule::Ask => ask_later(
@@ -1161,20 +1238,20 @@ fn conclude(
         .get(step)
         .filter(|_| decline.class == DeclineClass::Soft)
     else {
-        return at_rest(
-            &next,
-            State::Failed,
-            Some(format!("declined: {}", decline.code)),
-        )
-        .coded(ReasonCode::Declined);
+        return at_rest(&next, State::Failed, Some(declined_with(decline)))
+            .coded(ReasonCode::Declined);
     };
     let mut moved = resend(&next, number, now.plus(*wait));
-    moved.reason = Some(format!(
-        "declined: {}; dunning step {} of {}",
-        decline.code,
-        step + 1,
-        policy.dunning.len()
-    ));
+    let dunning = Message::new(
+        "declined-dunning",
+        "declined: {code}; dunning step {step} of {steps}",
+    );
+    moved.reason = Some(
+        dunning
+            .with("code", &decline.code)
+            .with("step", step + 1)
+            .with("steps", policy.dunning.len()),
+    );
     moved
 }
 
@@ -1194,18 +1271,22 @@ fn spent(
             if u32::from(item.generation)
                 > u32::from(item.decline_count) + policy.retry.attempts =>
         {
-            let reason = format!(
-                "{} order numbers of it are closed at the gateway: {}",
-                item.generation, decline.code
+            let reason = Message::new(
+                "numbers-closed",
+                "{count} order numbers of it are closed at the gateway: {code}",
             );
+            let reason = reason
+                .with("count", u64::from(item.generation))
+                .with("code", &decline.code);
             at_rest(item, State::NeedsReview, Some(reason))
         }
         NumberRule::Next | NumberRule::Ask => {
             let moved = resend(item, number, now);
-            let because = format!(
-                "the gateway had closed the order number: {}; it is sent under the next",
-                decline.code
+            let because = Message::new(
+                "number-closed",
+                "the gateway had closed the order number: {code}; it is sent under the next",
             );
+            let because = because.with("code", &decline.code);
             Move {
                 reason: moved.reason.clone().or(Some(because)),
                 ..moved
@@ -1230,7 +1311,10 @@ fn resend(item: &Item, number: NumberRule, at: Timestamp) -> Move {
     at_rest(
         &next,
         State::NeedsReview,
-        Some("the gateway does not say whether the order number is spent".to_owned()),
+        Some(Message::new(
+            "number-perhaps-spent",
+            "the gateway does not say whether the order number is spent",
+        )),
     )
 }
 
@@ -1242,7 +1326,13 @@ fn not_processed(
     now: Timestamp,
 ) -> Move {
     if item.submit_count >= policy.retry.attempts {
-        let reason = format!("not processed in {} attempts: {code}", item.submit_count);
+        let reason = Message::new(
+            "not-processed-in-attempts",
+            "not processed in {count} attempts: {code}",
+        );
+        let reason = reason
+            .with("count", u64::from(item.submit_count))
+            .with("code", code);
         return at_rest(item, State::Failed, Some(reason));
     }
     let mut next = item.clone();
@@ -1251,16 +1341,17 @@ fn not_processed(
     let wait = policy.retry.wait(item.submit_count, item.jitter).max(asked);
     because(
         plain(next, Some(now.plus(wait))),
-        format!("not processed: {code}"),
+        Message::new("not-processed", "not processed: {code}").with("code", code),
     )
 }
 
 fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
     if item.submit_count >= policy.retry.attempts {
-        let reason = format!(
-            "sent {} times and never found at the gateway",
-            item.submit_count
+        let reason = Message::new(
+            "never-found",
+            "sent {count} times and never found at the gateway",
         );
+        let reason = reason.with("count", u64::from(item.submit_count));
         return at_rest(item, State::NeedsReview, Some(reason));
     }
     let mut next = item.clone();
@@ -1268,7 +1359,7 @@ fn send_again(item: &Item, policy: &Policy, now: Timestamp) -> Move {
     next.unresolved_since = None;
     because(
         plain(next, Some(now)),
-        "the gateway has no such order".to_owned(),
+        Message::new("no-such-order", "the gateway has no such order"),
     )
 }
 
@@ -1300,7 +1391,7 @@ fn query_or_review(
     purpose: QueryPurpose,
     policy: &Policy,
     now: Timestamp,
-    why: &str,
+    why: Message,
 ) -> Move {
     let asked_for = item
         .unresolved_since
@@ -1309,18 +1400,26 @@ fn query_or_review(
         return ask_later(item, state, purpose, policy, now);
     }
     let answered = match &purpose {
-        QueryPurpose::Unmapped(code) => {
-            format!("; it was answered {code}, which no outcome table lists")
-        }
+        QueryPurpose::Unmapped(code) => Some(
+            Message::new(
+                "asked-unmapped",
+                "; it was answered {code}, which no outcome table lists",
+            )
+            .with("code", code),
+        ),
         QueryPurpose::Outcome
         | QueryPurpose::Number(_)
         | QueryPurpose::Resend
-        | QueryPurpose::ResendDeclined => String::new(),
+        | QueryPurpose::ResendDeclined => None,
     };
-    let reason = format!(
-        "asked {} times without learning what happened: {why}{answered}",
-        item.query_count
+    let reason = Message::new(
+        "asked-in-vain",
+        "asked {count} times without learning what happened: {why}{answered}",
     );
+    let reason = reason
+        .with("count", u64::from(item.query_count))
+        .with("why", why)
+        .with("answered", answered);
     at_rest(item, State::NeedsReview, Some(reason)).coded(ReasonCode::AskedInVain)
 }
 
@@ -1329,7 +1428,7 @@ fn grace_is_over(item: &Item, policy: &Policy, now: Timestamp) -> bool {
         .is_none_or(|sent| now.since(sent) >= policy.query.grace)
 }
 
-fn at_rest(item: &Item, state: State, reason: Option<String>) -> Move {
+fn at_rest(item: &Item, state: State, reason: Option<Message>) -> Move {
     let mut next = item.clone();
     next.state = state;
     Move {
@@ -1351,7 +1450,13 @@ const fn plain(item: Item, next_at: Option<Timestamp>) -> Move {
     }
 }
 
-fn because(moved: Move, reason: String) -> Move {
+const STILL_UNDECIDED: Message = Message::new("still-undecided", "still undecided");
+
+fn declined_with(decline: &Decline) -> Message {
+    Message::new("declined-with", "declined: {code}").with("code", &decline.code)
+}
+
+fn because(moved: Move, reason: Message) -> Move {
     Move {
         reason: Some(reason),
         ..moved
@@ -1635,7 +1740,7 @@ mod tests {
     fn a_move_can_be_given_another_reason_and_time() {
         let noted = Move::noted(&item("failed"), "the first".into());
         let again = noted.clone().because(Some("another".into()));
-        assert_eq!(again.reason.as_deref(), Some("another"));
+        assert_eq!(again.reason, Some("another".into()));
         let coded = Move {
             code: Some(crate::reason::ReasonCode::AskedInVain),
             ..noted.clone()

@@ -16,6 +16,7 @@ pub mod history;
 pub mod identity_card;
 pub mod ids;
 pub mod item;
+pub mod message;
 pub mod money;
 #[cfg(feature = "mutation")]
 pub mod mutation;

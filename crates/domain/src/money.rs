@@ -9,6 +9,7 @@ use std::fmt;
 use rust_decimal::Decimal;
 use thiserror::Error;
 
+use super::message::{Message, MessageArgument};
 use super::text::{folded, shown};
 
 /// The most minor units of one amount that people may write. Sums of what a ledger holds fit beside
@@ -119,7 +120,7 @@ impl Currency {
     }
 
     /// The code of what people write instead of it. Never one that is only spelt alike.
-    fn meant_by(text: &str) -> String {
+    fn meant_by(text: &str) -> Option<Message> {
         let text = folded(text).to_uppercase();
         let named = OTHER_NAMES
             .iter()
@@ -132,10 +133,9 @@ impl Currency {
                 .filter(is_money)
                 .map(|currency| currency.code())
         };
-        let meant = named
-            .or_else(capitals)
-            .map(|code| format!("; did you mean {code}?"));
-        meant.unwrap_or_default()
+        let meant = named.or_else(capitals)?;
+        let codes = MessageArgument::either(meant.split(" or "));
+        Some(Message::new("money-meant", "; did you mean {codes}?").with("codes", codes))
     }
 
     /// The most minor units that one item may be if nothing else is said: more than anybody pays at
@@ -332,21 +332,16 @@ pub fn decimal_text(minor: i128, currency: Currency) -> String {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum MoneyError {
     /// Not digits with at most one decimal point.
-    #[error("\"{text}\" is not a number (write it like 12.50)")]
     NotANumber {
         /// What was given, cut short.
         text: String,
     },
     /// Zero or negative.
-    #[error("the amount {text} is not above zero")]
     NotPositive {
         /// What was given.
         text: String,
     },
     /// More decimals than the currency has.
-    #[error(
-        "the amount {text} has more decimals than {currency} has ({allowed}); a point that separates thousands is left out"
-    )]
     TooManyDecimals {
         /// What was given.
         text: String,
@@ -356,7 +351,6 @@ pub enum MoneyError {
         allowed: u32,
     },
     /// Does not fit.
-    #[error("the amount {text} is out of range; the largest is {largest} {currency}")]
     OutOfRange {
         /// What was given, cut short.
         text: String,
@@ -366,15 +360,63 @@ pub enum MoneyError {
         currency: Currency,
     },
     /// Not an ISO 4217 code.
-    #[error(
-        "\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD){meant}"
-    )]
     UnknownCurrency {
         /// What was given, cut short.
         code: String,
         /// What may be meant: the end of a sentence, or nothing.
-        meant: String,
+        meant: Option<Message>,
     },
+}
+
+impl MoneyError {
+    /// What is wrong.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::NotANumber { text } => Message::new(
+                "money-not-a-number",
+                "\"{text}\" is not a number (write it like 12.50)",
+            )
+            .with("text", text),
+            Self::NotPositive { text } => {
+                Message::new("money-not-positive", "the amount {text} is not above zero")
+                    .with("text", text)
+            }
+            Self::TooManyDecimals {
+                text,
+                currency,
+                allowed,
+            } => Message::new(
+                "money-too-many-decimals",
+                "the amount {text} has more decimals than {currency} has ({allowed}); a point that separates thousands is left out",
+            )
+            .with("text", text)
+            .with("currency", currency.code())
+            .with("allowed", u64::from(*allowed)),
+            Self::OutOfRange {
+                text,
+                largest,
+                currency,
+            } => Message::new(
+                "money-out-of-range",
+                "the amount {text} is out of range; the largest is {largest} {currency}",
+            )
+            .with("text", text)
+            .with("largest", largest)
+            .with("currency", currency.code()),
+            Self::UnknownCurrency { code, meant } => Message::new(
+                "money-unknown-currency",
+                "\"{code}\" is not a currency code of ISO 4217 (three capital letters, such as HKD){meant}",
+            )
+            .with("code", code)
+            .with("meant", meant.clone()),
+        }
+    }
+}
+
+impl fmt::Display for MoneyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::message::Message;
+
 /// How much of a text is shown.
 const SHOWN: usize = 60;
 
@@ -151,23 +153,58 @@ pub fn inert(field: &str) -> Cow<'_, str> {
     }
 }
 
-/// The name of a character that nobody sees, or takes for another; none for all others.
-fn name(c: char) -> Option<&'static str> {
-    match c {
-        ' ' => Some("blank"),
-        '\t' => Some("tab"),
-        '\n' | '\r' => Some("line break"),
-        '\u{a0}' => Some("no-break space"),
-        '\u{202f}' => Some("narrow no-break space"),
-        '\u{2000}'..='\u{200a}' => Some("typographic space"),
-        '\u{3000}' => Some("full-width space"),
-        '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}' => {
-            Some("invisible character")
+/// What a character is that nobody sees, or takes for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OddCharacter {
+    Blank,
+    Tab,
+    LineBreak,
+    NoBreakSpace,
+    NarrowSpace,
+    TypographicSpace,
+    FullWidthSpace,
+    Invisible,
+    FullWidth,
+    Control,
+    Format,
+}
+
+impl OddCharacter {
+    /// That of a character; none for all others.
+    fn of(c: char) -> Option<Self> {
+        match c {
+            ' ' => Some(Self::Blank),
+            '\t' => Some(Self::Tab),
+            '\n' | '\r' => Some(Self::LineBreak),
+            '\u{a0}' => Some(Self::NoBreakSpace),
+            '\u{202f}' => Some(Self::NarrowSpace),
+            '\u{2000}'..='\u{200a}' => Some(Self::TypographicSpace),
+            '\u{3000}' => Some(Self::FullWidthSpace),
+            '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{feff}' => {
+                Some(Self::Invisible)
+            }
+            '\u{ff01}'..='\u{ff5e}' => Some(Self::FullWidth),
+            c if c.is_control() => Some(Self::Control),
+            c if is_unseen(c) => Some(Self::Format),
+            _ => None,
         }
-        '\u{ff01}'..='\u{ff5e}' => Some("full-width character"),
-        c if c.is_control() => Some("control character"),
-        c if is_unseen(c) => Some("format character"),
-        _ => None,
+    }
+
+    /// Its name.
+    const fn name(self) -> Message {
+        match self {
+            Self::Blank => Message::new("odd-blank", "blank"),
+            Self::Tab => Message::new("odd-tab", "tab"),
+            Self::LineBreak => Message::new("odd-line-break", "line break"),
+            Self::NoBreakSpace => Message::new("odd-no-break-space", "no-break space"),
+            Self::NarrowSpace => Message::new("odd-narrow-space", "narrow no-break space"),
+            Self::TypographicSpace => Message::new("odd-typographic-space", "typographic space"),
+            Self::FullWidthSpace => Message::new("odd-full-width-space", "full-width space"),
+            Self::Invisible => Message::new("odd-invisible", "invisible character"),
+            Self::FullWidth => Message::new("odd-full-width", "full-width character"),
+            Self::Control => Message::new("odd-control", "control character"),
+            Self::Format => Message::new("odd-format", "format character"),
+        }
     }
 }
 
@@ -176,7 +213,7 @@ fn is_wide(c: char) -> bool {
 }
 
 fn is_blank(c: char) -> bool {
-    c.is_whitespace() || name(c) == Some("invisible character")
+    c.is_whitespace() || OddCharacter::of(c) == Some(OddCharacter::Invisible)
 }
 
 /// A text as a message quotes it: cut short, with what nobody sees or takes for something else by
@@ -192,12 +229,12 @@ pub fn shown(text: &str) -> String {
     let mut shown = String::new();
     for (at, c) in text.chars().enumerate().take(SHOWN) {
         // A blank within is seen; one at the end is not.
-        let named = name(c).filter(|_| c != ' ' || at == 0 || at == ends);
+        let named = OddCharacter::of(c).filter(|_| c != ' ' || at == 0 || at == ends);
         let _ = match named {
             // A full-width bracket is taken for nothing else.
             Some(_) if is_wide(c) && !c.is_alphanumeric() && c != '．' => write!(shown, "{c}"),
-            Some(name) if is_wide(c) => write!(shown, "{c}<{name}>"),
-            Some(name) => write!(shown, "<{name} U+{:04X}>", u32::from(c)),
+            Some(odd) if is_wide(c) => write!(shown, "{c}<{}>", odd.name()),
+            Some(odd) => write!(shown, "<{} {}>", odd.name(), number(c)),
             None => write!(shown, "{c}"),
         };
     }
@@ -212,52 +249,60 @@ pub fn trimmed(text: &str) -> &str {
 /// What makes a trimmed text no name of a contract, an order or anything else: a mark that
 /// spreadsheets and statements put around text, what separates values in files, or a character that
 /// nobody sees. Two names that differ only by these would be two things.
-pub fn not_in_names(text: &str) -> Option<String> {
+pub fn not_in_names(text: &str) -> Option<Message> {
     let mark = |c: char| match c {
-        '`' => Some("a back-tick"),
-        '\'' => Some("an apostrophe"),
-        '"' => Some("a quotation mark"),
-        '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{b4}' => {
-            Some("a typographic quotation mark")
-        }
+        '`' => Some(Message::new("mark-back-tick", "a back-tick")),
+        '\'' => Some(Message::new("mark-apostrophe", "an apostrophe")),
+        '"' => Some(Message::new("mark-quotation", "a quotation mark")),
+        '\u{2018}' | '\u{2019}' | '\u{201c}' | '\u{201d}' | '\u{b4}' => Some(Message::new(
+            "mark-typographic",
+            "a typographic quotation mark",
+        )),
         _ => None,
     };
     if let Some(what) = text.chars().next().and_then(mark) {
-        return Some(format!(
-            "begins with {what}, as spreadsheets and statements mark text"
-        ));
+        let begins = Message::new(
+            "name-begins-with",
+            "begins with {what}, as spreadsheets and statements mark text",
+        );
+        return Some(begins.with("what", what));
     }
     if let Some(what) = text.chars().next_back().and_then(mark) {
-        return Some(format!("ends with {what}"));
+        return Some(Message::new("name-ends-with", "ends with {what}").with("what", what));
     }
     let separates = |c: char| match c {
-        ',' => Some("a comma"),
-        ';' => Some("a semicolon"),
+        ',' => Some(Message::new("mark-comma", "a comma")),
+        ';' => Some(Message::new("mark-semicolon", "a semicolon")),
         c => mark(c),
     };
-    if let Some(what) = text.chars().find_map(separates) {
-        return Some(format!("contains {what}"));
-    }
-    let unseen = unseen(text).map(|what| format!("contains {what}"));
-    unseen.or_else(|| {
-        text.chars()
-            .find_map(looks_like)
-            .map(|what| format!("contains {what}"))
-    })
+    let found = text.chars().find_map(separates);
+    let found = found.or_else(|| unseen(text));
+    let found = found.or_else(|| text.chars().find_map(looks_like));
+    found.map(|what| Message::new("name-contains", "contains {what}").with("what", what))
 }
 
 /// What a character is taken for by whoever reads it: two names that differ only so are one to
 /// people.
-fn looks_like(c: char) -> Option<String> {
+fn looks_like(c: char) -> Option<Message> {
     let what = match c {
-        c if is_wide(c) && c.is_alphanumeric() => "a full-width character",
-        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}' => {
-            "a dash that looks like a hyphen"
+        c if is_wide(c) && c.is_alphanumeric() => {
+            Message::new("mark-full-width", "a full-width character, {code}")
         }
-        '\u{300}'..='\u{36f}' => "an accent of its own behind a letter",
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{fe63}' | '\u{ff0d}' => {
+            Message::new("mark-dash", "a dash that looks like a hyphen, {code}")
+        }
+        '\u{300}'..='\u{36f}' => Message::new(
+            "mark-accent",
+            "an accent of its own behind a letter, {code}",
+        ),
         _ => return None,
     };
-    Some(format!("{what}, U+{:04X}", u32::from(c)))
+    Some(what.with("code", number(c)))
+}
+
+/// A character by its number.
+fn number(c: char) -> String {
+    format!("U+{:04X}", u32::from(c))
 }
 
 /// Whether a name is what a spreadsheet makes of a long number: its first digits, and how many others
@@ -326,15 +371,21 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// What to do about it.
-pub const DATE_OF_EXCEL: &str = "is a date, which Excel makes of what looks like one, such as 3-1: format the column as text, and type \
-                                 the cell again";
+pub const DATE_OF_EXCEL: Message = Message::new(
+    "cell-date-of-excel",
+    "is a date, which Excel makes of what looks like one, such as 3-1: format the column as text, and type \
+                                 the cell again",
+);
 
 /// How many digits Excel keeps of a number.
 const EXCEL_DIGITS: usize = 15;
 
 /// What to do about it.
-pub const ROUNDED_NUMBER: &str = "looks rounded by Excel, which keeps 15 digits of a number and makes the others zeros: format the column as \
-     text, and put the whole number in; if it really ends so, write it as =\"…\", or give the file as .xlsx with the column as text";
+pub const ROUNDED_NUMBER: Message = Message::new(
+    "cell-rounded-by-excel",
+    "looks rounded by Excel, which keeps 15 digits of a number and makes the others zeros: format the column as \
+     text, and put the whole number in; if it really ends so, write it as =\"…\", or give the file as .xlsx with the column as text",
+);
 
 /// The text within `="…"`, by which a CSV file tells a spreadsheet that it is text.
 ///
@@ -366,28 +417,36 @@ pub fn plain_digits(text: &str) -> Option<String> {
 }
 
 /// What to do about it.
-pub const SHORTENED_NUMBER: &str = "is a number that a spreadsheet has shortened (such as 2.01507E+17), and its other digits are lost: format \
-     the column as text, and put the whole number in";
+pub const SHORTENED_NUMBER: Message = Message::new(
+    "cell-shortened-number",
+    "is a number that a spreadsheet has shortened (such as 2.01507E+17), and its other digits are lost: format \
+     the column as text, and put the whole number in",
+);
 
 /// The first character of a text that nobody sees, by its name and number: it tells nothing of what
 /// the text says.
 ///
 /// ```
 /// use payrun_domain::text::unseen;
-/// assert_eq!(unseen("5109\u{200b}21").as_deref(), Some("invisible character U+200B"));
+/// assert_eq!(unseen("5109\u{200b}21").unwrap().to_string(), "invisible character U+200B");
 /// assert_eq!(unseen("510921"), None);
 /// ```
-pub fn unseen(text: &str) -> Option<String> {
+pub fn unseen(text: &str) -> Option<Message> {
     // A full-width bracket is seen, and part of many a name.
-    let (name, c) = text
+    let (odd, c) = text
         .chars()
-        .find_map(|c| name(c).filter(|_| !is_wide(c)).map(|name| (name, c)))?;
-    Some(format!("{name} U+{:04X}", u32::from(c)))
+        .filter(|c| !is_wide(*c))
+        .find_map(|c| Some((OddCharacter::of(c)?, c)))?;
+    let what = Message::new("odd-character", "{name} {code}").with("name", odd.name());
+    Some(what.with("code", number(c)))
 }
 
 /// What to do about a name that is refused. What was done under it is not done again while it is
 /// left alone.
-pub const NAME_REMEDY: &str = "take it out; but leave the row out if it was done under that name before: another name is another item";
+pub const NAME_REMEDY: Message = Message::new(
+    "name-remedy",
+    "take it out; but leave the row out if it was done under that name before: another name is another item",
+);
 
 /// A text for comparing what people may mean by the same: without blanks around it, in small
 /// letters, full-width as plain.
@@ -471,7 +530,7 @@ mod tests {
             ("R\u{2011}1", "a dash that looks like a hyphen, U+2011"),
             ("Re\u{301}", "an accent of its own behind a letter, U+0301"),
         ] {
-            let told = not_in_names(alike).unwrap_or_default();
+            let told = not_in_names(alike).unwrap().to_string();
             assert_eq!(told, format!("contains {taken_for}"), "{alike}");
         }
         assert_eq!(not_in_names("R\u{e9}"), None);
@@ -492,12 +551,10 @@ mod tests {
         {
             assert!(not_in_names(odd).is_some(), "{odd:?}");
         }
-        assert_eq!(not_in_names("R 4").unwrap(), "contains blank U+0020");
-        assert_eq!(not_in_names("C;2").unwrap(), "contains a semicolon");
-        assert_eq!(
-            not_in_names("C\u{200b}1").unwrap(),
-            "contains invisible character U+200B"
-        );
+        let told = |name| not_in_names(name).unwrap().to_string();
+        assert_eq!(told("R 4"), "contains blank U+0020");
+        assert_eq!(told("C;2"), "contains a semicolon");
+        assert_eq!(told("C\u{200b}1"), "contains invisible character U+200B");
     }
 
     #[test]

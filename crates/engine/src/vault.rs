@@ -6,6 +6,8 @@
 //! Values from before keys had ids open under whichever key fits. Errors never hold a value. What
 //! is opened lives in memory for one call.
 
+use std::fmt;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
@@ -16,6 +18,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use payrun_domain::ids::KeyHash;
+use payrun_domain::message::Message;
 use payrun_domain::sealed_text::{KEY_ID, SealedText};
 use payrun_ledger::LedgerError;
 use payrun_project::job_kinds::InputField;
@@ -456,47 +459,77 @@ fn bound_to(field: &str, key: KeyHash) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum VaultError {
     /// The key is no base64 of 32 bytes.
-    #[error("encryption_key must be base64 of 32 bytes; `openssl rand -base64 32` makes one")]
     Key,
     /// A key is listed twice.
-    #[error("encryption_key lists the same key twice")]
     Twice,
     /// The crypto library refused.
-    #[error("personal data could not be encrypted")]
     Seal,
     /// It does not open.
-    #[error(
-        "personal data does not decrypt: it was changed, or encryption_key lacks the key that it is kept under"
-    )]
     Open,
     /// There are no keys.
-    #[error("personal data needs encryption_key in payrun.yaml")]
     NoVault,
     /// An item's input is no JSON object.
-    #[error("its input is no JSON object")]
     Unreadable,
     /// It is not sealed, and should be.
-    #[error(
-        "{field} is personal data, and stands in the ledger unsealed: it was changed there, or its kind of job did not call it \
-         sensitive when it was planned"
-    )]
     Unsealed {
         /// The field.
         field: String,
     },
     /// Its key is not listed.
-    #[error(
-        "personal data is kept under the key {key}, which encryption_key does not list here: put that key behind the first one"
-    )]
     NoKey {
         /// Its id.
         key: String,
     },
     /// An approval is bound to the text as it is.
-    #[error(
-        "an approval from before keys had ids is bound to it as it is; it goes with the evidence of its run"
-    )]
     Bound,
+}
+
+impl VaultError {
+    /// What is wrong, and what to do.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Key => Message::new(
+                "vault-key",
+                "encryption_key must be base64 of 32 bytes; `openssl rand -base64 32` makes one",
+            ),
+            Self::Twice => {
+                Message::new("vault-twice", "encryption_key lists the same key twice")
+            }
+            Self::Seal => Message::new("vault-seal", "personal data could not be encrypted"),
+            Self::Open => Message::new(
+                "vault-open",
+                "personal data does not decrypt: it was changed, or encryption_key lacks the key that it is kept under",
+            ),
+            Self::NoVault => Message::new(
+                "vault-none",
+                "personal data needs encryption_key in payrun.yaml",
+            ),
+            Self::Unreadable => {
+                Message::new("vault-unreadable", "its input is no JSON object")
+            }
+            Self::Unsealed { field } => Message::new(
+                "vault-unsealed",
+                "{field} is personal data, and stands in the ledger unsealed: it was changed there, or its kind of job did not call it \
+                 sensitive when it was planned",
+            )
+            .with("field", field),
+            Self::NoKey { key } => Message::new(
+                "vault-no-key",
+                "personal data is kept under the key {key}, which encryption_key does not list here: put that key behind the first one",
+            )
+            .with("key", key),
+            Self::Bound => Message::new(
+                "vault-bound",
+                "an approval from before keys had ids is bound to it as it is; it goes with the evidence of its run",
+            ),
+        }
+    }
+}
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ use crate::http::extract::Query;
 use crate::http::printable_json::Escaped;
 use crate::http::quota::QuotaPermit;
 use crate::ledger::{ContractFilter, ItemFilter, TimeSpan};
+use crate::reader_language::ReaderLanguage;
 use crate::workflow::blank_file::Language;
 
 /// How much is sent at a time, and how many such pieces wait for a reader.
@@ -96,6 +97,8 @@ pub(super) struct RowsToMendQuery {
     run: i64,
     /// Which job, if several took rows from a file.
     job: Option<String>,
+    /// In which language the reasons are: `en` (if nothing is said), `zh` or `zh-Hant`.
+    lang: Option<String>,
 }
 
 /// Which runs are added up, and by what.
@@ -275,7 +278,11 @@ async fn rows_to_mend(
     wanted: RowsWanted,
 ) -> Result<Response, ApiError> {
     let job = (query.run, query.job.as_deref());
-    let rows = RowsToMend::find(app.engine(), job, wanted, FileRequester::Caller).await?;
+    let mut rows = RowsToMend::find(app.engine(), job, wanted, FileRequester::Caller).await?;
+    if let Some(tag) = query.lang.as_deref() {
+        let language = ReaderLanguage::of_tag(tag);
+        rows.language = language.ok_or_else(|| ApiError::invalid("lang is en, zh or zh-Hant"))?;
+    }
     let name = format!("{}-rows-of-run-{}", wanted.as_str(), query.run);
     let left_out = rows.left_out.sentences().join("; ");
     let rows = ExportQuery::RowsToMend(Box::new(rows));

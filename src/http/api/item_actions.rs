@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use crate::domain::answer::Receipt;
 use crate::domain::item::Resolution;
 use crate::domain::item::State as Open;
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::ApiError;
@@ -193,53 +194,20 @@ fn granted(item: i64, granted: ActionResult) -> Result<Json<ItemStateView>, ApiE
             state: state.as_str(),
             withdrawn: None,
         })),
-        ActionResult::NoSuchItem => Err(ApiError::not_found(format!("there is no item {item}"))),
-        ActionResult::Refused(illegal) => Err(ApiError::conflict(code, illegal.to_string())),
-        ActionResult::ContractBusy => Err(ApiError::conflict(
-            code,
-            "another item of its contract is in flight; try again later",
-        )),
-        ActionResult::NeverApproved => Err(ApiError::conflict(
-            code,
-            "it was withdrawn before it was approved; plan it anew",
-        )),
-        ActionResult::EvidenceGone => Err(ApiError::conflict(
-            code,
-            "its run is so old that its evidence and input are gone",
-        )),
-        ActionResult::FiledAgain(by) => Err(ApiError::conflict(
-            code,
-            format!("it is filed again with other content as item {by}"),
-        )),
-        ActionResult::Clashes(other) => Err(ApiError::conflict(
-            code,
-            format!(
-                "item {other} is for the same whole, or for a part of it; both together are more than the whole"
-            ),
-        )),
-        ActionResult::DoneAs(other) => Err(ApiError::conflict(
-            code,
-            format!(
-                "item {other} is for the same, by another row, and did it, may have done it or may still do it; both together would do it \
-                 twice"
-            ),
-        )),
-        ActionResult::OtherPayment(other) => Err(ApiError::conflict(
-            code,
-            format!(
-                "item {other} names the same payment by another number; one of the two names a payment that is not meant"
-            ),
-        )),
-        ActionResult::GivenBackAs(later) => Err(ApiError::conflict(
-            code,
-            format!(
-                "item {later} was planned later and gives the same back of the same payment; both together would give it back twice"
-            ),
-        )),
-        ActionResult::Stopped(stopped) => Err(ApiError::conflict(code, stopped.to_string())),
-        ActionResult::Changed => Err(ApiError::conflict(
-            code,
-            "it is not what it was; look at it again",
-        )),
+        ActionResult::NoSuchItem => {
+            let missing = Message::new("no-item", "there is no item {item}");
+            Err(ApiError::not_found(missing.with("item", item)))
+        }
+        refused @ (ActionResult::Refused(_)
+        | ActionResult::ContractBusy
+        | ActionResult::NeverApproved
+        | ActionResult::EvidenceGone
+        | ActionResult::FiledAgain(_)
+        | ActionResult::Clashes(_)
+        | ActionResult::DoneAs(_)
+        | ActionResult::OtherPayment(_)
+        | ActionResult::GivenBackAs(_)
+        | ActionResult::Stopped(_)
+        | ActionResult::Changed) => Err(ApiError::conflict(code, refused.message())),
     }
 }

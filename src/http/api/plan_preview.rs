@@ -9,6 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::start_run::{AGAIN, PATIENCE, StartRunBody, not_planned, request};
+use super::uploads;
+use crate::domain::message::Message;
 use crate::domain::money::decimal_text;
 use crate::engine::planning::{PlannedJob, PlannedRun};
 use crate::http::App;
@@ -100,10 +102,11 @@ pub(in crate::http) async fn plan_of(
     wanted: &StartRunBody,
 ) -> Result<(String, PlannedRun), ApiError> {
     let full = || {
-        ApiError::too_many(
+        let many = Message::new(
+            "previews-many",
             "other files are being looked at, and as many wait as may",
-            AGAIN,
-        )
+        );
+        ApiError::too_many(many, AGAIN)
     };
     let place = app.engine().places.ask_for_preview().await;
     let (place, cancellation) = place.ok_or_else(full)?;
@@ -123,11 +126,18 @@ pub(in crate::http) async fn plan_of(
         planned
     });
     match tokio::time::timeout(PATIENCE, plan).await {
-        Err(_) => Err(ApiError::unavailable(
+        Err(_) => Err(ApiError::unavailable(Message::new(
+            "preview-too-slow",
             "it takes too long to look at all rows before they are planned",
-        )
-        .help("begin the run: what is wrong with a row is told with the run too")),
-        Ok(Err(_)) => Err(ApiError::unavailable("planning broke off")),
+        ))
+        .help(Message::new(
+            "preview-begin-run",
+            "begin the run: what is wrong with a row is told with the run too",
+        ))),
+        Ok(Err(_)) => Err(ApiError::unavailable(Message::new(
+            "plan-broke-off",
+            "planning broke off",
+        ))),
         Ok(Ok(planned)) => Ok((version, planned.map_err(not_planned)?)),
     }
 }
@@ -155,7 +165,7 @@ impl PreviewedJobView {
             notes: job
                 .reading
                 .as_ref()
-                .map(|reading| reading.notes())
+                .map(uploads::notes_of)
                 .unwrap_or_default(),
             refused: job.refusals.iter().map(PreviewedRowView::of).collect(),
         }
@@ -168,7 +178,7 @@ impl PreviewedRowView {
             line: row.line,
             state: row.state.as_str(),
             key: row.key.clone(),
-            reason: row.reason.clone(),
+            reason: row.reason.to_string(),
             duplicate_of: row.duplicate_of,
         }
     }

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::uploads;
 use crate::domain::actor::Actor;
+use crate::domain::message::Message;
 use crate::domain::subscription::RunDays;
 use crate::domain::text::is_unseen;
 use crate::engine::Engine;
@@ -231,10 +232,13 @@ pub(in crate::http) async fn create(
 pub(super) fn not_planned(error: PlanError) -> ApiError {
     match error {
         PlanError::Ledger(error) => error.into(),
-        error @ PlanError::Stopped { .. } => ApiError::unavailable(error.to_string()),
+        error @ PlanError::Stopped { .. } => ApiError::unavailable(error.message()),
         error @ PlanError::Future { .. } => {
-            let refused = ApiError::refused("future_date", error.to_string());
-            refused.help("say \"allow_future\": true if that is meant")
+            let refused = ApiError::refused("future_date", error.message());
+            refused.help(Message::new(
+                "plan-allow-future",
+                "say \"allow_future\": true if that is meant",
+            ))
         }
         error @ PlanError::FileChanged { .. } => {
             let changed = ApiError::conflict("file_changed", error.to_string());
@@ -250,7 +254,7 @@ pub(super) fn not_planned(error: PlanError) -> ApiError {
         | PlanError::Sealed { .. }
         | PlanError::References(_)
         | PlanError::Limit { .. }
-        | PlanError::Broken { .. }) => ApiError::refused("cannot_plan", chain(&error)),
+        | PlanError::Broken { .. }) => ApiError::refused("cannot_plan", error.whole_message()),
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::domain::message::Message;
 use crate::domain::text::shown;
 use crate::engine::uploads::{FORMATS, UploadError};
 use crate::http::App;
@@ -111,8 +112,10 @@ pub(in crate::http) async fn receive<E>(
     body: impl Stream<Item = Result<Bytes, E>>,
 ) -> Result<UploadView, ApiError> {
     let share = app.arriving.take(&caller.name);
-    let share =
-        share.ok_or_else(|| ApiError::too_many("too many files are on their way", AGAIN))?;
+    let share = share.ok_or_else(|| {
+        let many = Message::new("files-many", "too many files are on their way");
+        ApiError::too_many(many, AGAIN)
+    })?;
     let arrived = arrive(body).await?;
     // Whoever sends slowly keeps nobody from a place.
     let ending = || ApiError::unavailable("the service is about to end");
@@ -144,7 +147,10 @@ async fn keep(
 ) -> Result<UploadView, ApiError> {
     let bytes = arrived.metadata().map_err(|error| failed(&error))?.len();
     if bytes == 0 {
-        return Err(ApiError::invalid("the file is empty"));
+        return Err(ApiError::invalid(Message::new(
+            "file-empty",
+            "the file is empty",
+        )));
     }
     let file = arrived.try_clone().map_err(|error| failed(&error))?;
     let of = format.clone();
@@ -164,8 +170,15 @@ async fn keep(
             .and_then(FileReading::encoding)
             .map(TextEncoding::as_str),
         read_as: reading.as_ref().map(ToString::to_string),
-        notes: reading.map(|reading| reading.notes()).unwrap_or_default(),
+        notes: reading
+            .map(|reading| notes_of(&reading))
+            .unwrap_or_default(),
     })
+}
+
+/// What a person should look at, in English.
+pub(in crate::http) fn notes_of(reading: &FileReading) -> Vec<String> {
+    reading.notes().iter().map(Message::to_string).collect()
 }
 
 /// Takes a body into a file that nobody can open and that goes with the process.
@@ -177,13 +190,17 @@ async fn arrive<E>(body: impl Stream<Item = Result<Bytes, E>>) -> Result<File, A
     let (mut length, mut body) = (0, std::pin::pin!(body));
     while let Some(bytes) = body.next().await {
         let bytes = bytes.map_err(|_| {
-            ApiError::invalid("the file broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare")
+            ApiError::invalid(Message::new(
+                "file-broke-off",
+                "the file broke off, or came too slowly: in less than 1 KiB a second, with 10 s to spare",
+            ))
         })?;
         length += bytes.len();
         if length > FILE_MAX {
-            return Err(ApiError::too_large(format!(
-                "the file has more than {FILE_MAX} bytes"
-            )));
+            return Err(ApiError::too_large(
+                Message::new("file-too-large", "the file has more than {most} bytes")
+                    .with("most", FILE_MAX),
+            ));
         }
         file.write_all(&bytes)
             .await
@@ -226,7 +243,9 @@ fn check(
         SentEncoding::Likely => likely(&file, format)?,
     };
     if let Some(what) = begins_otherwise(&beginning, format, encoding) {
-        return Err(ApiError::invalid(format!("{what}, and format says {format}")).help(AS_IT_IS));
+        let other = Message::new("body-other-format", "{what}, and format says {format}");
+        let other = other.with("what", what).with("format", format);
+        return Err(ApiError::invalid(other).help(AS_IT_IS));
     }
     let options = FileOptions {
         encoding,
@@ -257,7 +276,7 @@ pub(in crate::http) fn unreadable(error: SourceError) -> ApiError {
         | SourceError::Header { .. }
         | SourceError::Encoding { .. }
         | SourceError::Nul { .. }
-        | SourceError::Workbook { .. }) => ApiError::invalid(error.to_string()),
+        | SourceError::Workbook { .. }) => ApiError::invalid(error.message()),
     }
 }
 
@@ -267,7 +286,7 @@ fn begins_otherwise(
     beginning: &[u8],
     format: &str,
     encoding: Option<TextEncoding>,
-) -> Option<&'static str> {
+) -> Option<Message> {
     let has = |word: &[u8]| {
         beginning
             .windows(word.len())
@@ -280,22 +299,24 @@ fn begins_otherwise(
         .trim_ascii_start();
     match beginning {
         _ if has(b"content-disposition:") && (text.starts_with(b"--") || has(b"\n--")) => {
-            Some("the body is a form")
+            Some(Message::new("body-is-form", "the body is a form"))
         }
         _ if format == "xlsx" => None,
-        [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => {
-            Some("this is a workbook or an archive")
-        }
+        [b'P', b'K', 3 | 5, 4 | 6, ..] | [0xd0, 0xcf, 0x11, 0xe0, ..] => Some(Message::new(
+            "body-is-workbook",
+            "this is a workbook or an archive",
+        )),
         // UTF-16, or what the caller says: whether it is that, shows when it is decoded.
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => None,
         _ if encoding.is_some() => None,
-        _ if beginning.contains(&0) => {
-            Some("this is no text, or UTF-16 without encoding: utf-16le")
-        }
-        _ if text.starts_with(b"%PDF-") => Some("this is a PDF"),
-        _ if text.starts_with(b"<") => Some("this is HTML or XML"),
+        _ if beginning.contains(&0) => Some(Message::new(
+            "body-is-no-text",
+            "this is no text, or UTF-16 without encoding: utf-16le",
+        )),
+        _ if text.starts_with(b"%PDF-") => Some(Message::new("body-is-pdf", "this is a PDF")),
+        _ if text.starts_with(b"<") => Some(Message::new("body-is-html", "this is HTML or XML")),
         _ if text.starts_with(b"{") || text.starts_with(b"[") => {
-            (format == "csv").then_some("this is JSON")
+            (format == "csv").then(|| Message::new("body-is-json", "this is JSON"))
         }
         _ => None,
     }
@@ -306,7 +327,8 @@ pub(in crate::http) async fn fetch(app: &App, name: &str) -> Result<StagedFile, 
     let missing = || {
         ApiError::refused(
             "invalid_inputs",
-            format!("there is no uploaded file {}", shown(name)),
+            Message::new("no-uploaded-file", "there is no uploaded file {name}")
+                .with("name", shown(name)),
         )
     };
     let file = app
@@ -320,7 +342,10 @@ pub(in crate::http) async fn fetch(app: &App, name: &str) -> Result<StagedFile, 
 
 fn not_kept(error: UploadError) -> ApiError {
     match error {
-        UploadError::Busy => ApiError::too_many("other files are being kept or read", AGAIN),
+        UploadError::Busy => ApiError::too_many(
+            Message::new("files-busy", "other files are being kept or read"),
+            AGAIN,
+        ),
         UploadError::Vault { .. }
         | UploadError::Changed { .. }
         | UploadError::Store(_)
@@ -334,5 +359,8 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ApiError {
         error = crate::errors::chain(error),
         "a file cannot be kept or read"
     );
-    ApiError::unavailable("the file cannot be kept or read at present; the log says why")
+    ApiError::unavailable(Message::new(
+        "file-not-kept",
+        "the file cannot be kept or read at present; the log says why",
+    ))
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::BUDGET;
 use super::frame::{Page, PageFrame};
 use super::session;
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::ledger::LedgerError;
@@ -17,8 +18,8 @@ use crate::ledger::LedgerError;
 #[derive(Debug, Clone)]
 pub(super) struct PageFailure {
     status: StatusCode,
-    message: String,
-    help: Option<String>,
+    message: Box<Message>,
+    help: Option<Box<Message>>,
     /// The field of the form that is wrong, where it is one.
     field: Option<&'static str>,
 }
@@ -29,12 +30,12 @@ pub(super) struct PageError(PageFailure);
 
 impl PageError {
     /// There is no such thing.
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub fn not_found(message: impl Into<Message>) -> Self {
         ApiError::not_found(message).into()
     }
 
     /// The request cannot be understood.
-    pub fn invalid(message: impl Into<String>) -> Self {
+    pub fn invalid(message: impl Into<Message>) -> Self {
         ApiError::invalid(message).into()
     }
 
@@ -67,8 +68,8 @@ impl From<ApiError> for PageFailure {
         let (status, message, help) = error.into_parts();
         Self {
             status,
-            message,
-            help,
+            message: Box::new(message),
+            help: help.map(Box::new),
             field,
         }
     }
@@ -109,12 +110,12 @@ impl PageFailure {
     }
 
     /// What is wrong, for people.
-    pub fn message(&self) -> &str {
+    pub fn message(&self) -> &Message {
         &self.message
     }
 
     /// What to do.
-    pub fn help(&self) -> Option<&str> {
+    pub fn help(&self) -> Option<&Message> {
         self.help.as_deref()
     }
 
@@ -169,7 +170,7 @@ pub(in crate::http) async fn missing(
         .ok()??;
     let failure = PageFailure {
         status: StatusCode::NOT_FOUND,
-        message: here.chars().take(200).collect(),
+        message: Box::new(Message::plain(here.chars().take(200).collect::<String>())),
         help: None,
         field: None,
     };
@@ -185,8 +186,14 @@ pub(super) async fn within_budget(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => PageError(PageFailure {
             status: StatusCode::GATEWAY_TIMEOUT,
-            message: "it takes longer than two seconds to look for this".to_owned(),
-            help: Some("narrow it: name a run, a workflow or a day".to_owned()),
+            message: Box::new(Message::new(
+                "page-too-slow",
+                "it takes longer than two seconds to look for this",
+            )),
+            help: Some(Box::new(Message::new(
+                "page-narrow-it",
+                "narrow it: name a run, a workflow or a day",
+            ))),
             field: None,
         })
         .into_response(),

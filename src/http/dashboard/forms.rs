@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::errors::PageError;
 use super::session::Viewer;
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::ledger::IdempotencyCheck;
@@ -66,9 +67,10 @@ where
     E: Into<PageError> + Send + 'static,
 {
     if key.len() != 32 || !key.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(PageError::invalid(
+        return Err(PageError::invalid(Message::new(
+            "form-no-key",
             "the form has no key: load its page again",
-        ));
+        )));
     }
     let form = SentForm {
         app: app.clone(),

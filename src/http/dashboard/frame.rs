@@ -16,6 +16,7 @@ use super::refused_form::ShownForm;
 use super::session::Viewer;
 use super::sums::{Counted, Sum};
 use crate::domain::item::State;
+use crate::domain::message::Message;
 use crate::domain::money::Amount;
 use crate::domain::role::Role;
 use crate::domain::time::Timestamp;
@@ -37,7 +38,7 @@ impl PageFrame {
     /// A form of this page by what it does, and to what where there are several: filled in as it was
     /// sent, if it was refused just now.
     pub fn form<T: Display + ?Sized>(&self, name: &str, of: &T) -> ShownForm {
-        ShownForm::of(self.viewer.refused.as_ref(), name, &of.to_string())
+        ShownForm::of(&self.viewer, name, &of.to_string())
     }
 
     /// A message in the reader's language.
@@ -76,6 +77,11 @@ impl PageFrame {
             .language
             .message_if_any(&id)
             .unwrap_or_else(|| word.to_owned())
+    }
+
+    /// Why something is as it is, in the reader's language.
+    pub fn reason(&self, reason: &Message) -> String {
+        self.viewer.language.reason(reason)
     }
 
     /// An instant on the reader's clock.

@@ -7,7 +7,6 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use serde::Deserialize;
 
-use super::catalogue::PageLanguage;
 use super::code_meaning::{meaning, remedy};
 use super::errors::PageError;
 use super::forms::fresh_key;
@@ -25,6 +24,7 @@ use crate::export::ExportContext;
 use crate::export::item_fields::{RowField, reply_facts, row_fields};
 use crate::http::App;
 use crate::ledger::{AttemptRow, ItemRow, LedgerError, OfferedActions, PauseRow};
+use crate::reader_language::ReaderLanguage;
 use crate::workflow::blank_file::Language;
 use crate::workflow::source::FileReading;
 
@@ -123,8 +123,8 @@ pub(super) async fn show(
 
 fn language(viewer: &Viewer) -> Language {
     match viewer.language {
-        PageLanguage::English => Language::En,
-        PageLanguage::SimplifiedChinese | PageLanguage::TraditionalChinese => Language::Zh,
+        ReaderLanguage::English => Language::En,
+        ReaderLanguage::SimplifiedChinese | ReaderLanguage::TraditionalChinese => Language::Zh,
     }
 }
 

@@ -115,9 +115,10 @@ fn planned(run: &RunRow, records: &ItemRecords, page: &PageFrame) -> TimelineEnt
             // Nothing but the plan ever moved it.
             records
                 .item
-                .reason
-                .clone()
-                .filter(|_| records.events.is_empty()),
+                .told
+                .as_ref()
+                .filter(|_| records.events.is_empty())
+                .map(|told| page.reason(told)),
         )
 }
 

@@ -18,7 +18,7 @@ use crate::export::planned_days::PlannedDays;
 use crate::http::App;
 use crate::http::api::exports::planned_on;
 use crate::ledger::{ItemFilter, ItemRow};
-use crate::view::reason_of;
+use crate::view::told_of;
 
 /// How many items a page has.
 const PAGE: u32 = 100;
@@ -104,7 +104,7 @@ pub(super) async fn list(
         items: found
             .into_iter()
             .map(|row| ListedItem {
-                reason: reason_of(&row),
+                reason: told_of(&row).map_or_else(String::new, |told| page.reason(&told)),
                 row,
             })
             .collect(),

@@ -17,6 +17,8 @@ use tower::ServiceExt as _;
 
 use super::errors::{PageError, PageFailure};
 use super::session::Viewer;
+use crate::domain::message::Message;
+use crate::reader_language::ReaderLanguage;
 
 /// The longest form, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -58,29 +60,40 @@ impl RefusedForm {
 
 /// A form as its page shows it: as it was sent, if it was refused just now.
 #[derive(Debug, Clone)]
-pub(super) struct ShownForm(Option<Arc<RefusedForm>>);
+pub(super) struct ShownForm {
+    refused: Option<Arc<RefusedForm>>,
+    language: ReaderLanguage,
+}
 
 impl ShownForm {
     /// The form of a page by what it does, and to what; it is empty where another one was refused.
-    pub fn of(refused: Option<&Arc<RefusedForm>>, name: &str, of: &str) -> Self {
+    pub fn of(viewer: &Viewer, name: &str, of: &str) -> Self {
         let is_it =
             |form: &&Arc<RefusedForm>| form.name == name && (of.is_empty() || form.of == of);
-        Self(refused.filter(is_it).cloned())
+        Self {
+            refused: viewer.refused.as_ref().filter(is_it).cloned(),
+            language: viewer.language,
+        }
+    }
+
+    /// What is said of it, in the reader's language.
+    pub fn said(&self, message: &Message) -> String {
+        self.language.reason(message)
     }
 
     /// Why it was refused.
     pub fn failure(&self) -> Option<&PageFailure> {
-        self.0.as_ref().map(|form| &form.failure)
+        self.refused.as_ref().map(|form| &form.failure)
     }
 
     /// Whether it was refused.
     pub fn is_refused(&self) -> bool {
-        self.0.is_some()
+        self.refused.is_some()
     }
 
     /// What was typed into a field.
     pub fn text(&self, field: &str) -> &str {
-        let form = self.0.as_ref();
+        let form = self.refused.as_ref();
         form.and_then(|form| form.fields.get(field))
             .map_or("", String::as_str)
     }

@@ -5,19 +5,20 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::catalogue::PageLanguage;
 use super::errors::PageError;
 use super::frame::{Page, PageFrame};
 use super::page_fields::PageQuery;
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::engine::search::SearchTerms;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::ledger::{
     FoundContract, FoundLine, LedgerError, NotificationRow, RunRow, SearchResults,
 };
+use crate::reader_language::ReaderLanguage;
 use crate::search_view::{FoundItemView, FoundView};
 
 /// How many of each kind are shown.
@@ -66,7 +67,7 @@ struct SearchPage {
     query: SearchForm,
     accounts: Vec<String>,
     /// What is wrong with what was asked for, and what to do.
-    wrong: Option<(String, Option<String>)>,
+    wrong: Option<(Message, Option<Message>)>,
     found: Option<SearchFindings>,
 }
 
@@ -146,7 +147,7 @@ async fn with_named_run(
 /// The number of a run that is called so, in whichever language: `run 7`, `运行 7`.
 fn run_named(text: &str) -> Option<i64> {
     let text = text.trim().to_lowercase();
-    let rest = PageLanguage::ALL
+    let rest = ReaderLanguage::ALL
         .iter()
         .find_map(|language| text.strip_prefix(&language.message("run").to_lowercase()))?;
     let number = rest.trim_start().trim_start_matches(['#', '＃']).trim();

@@ -13,7 +13,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono_tz::Tz;
 use sha2::{Digest, Sha256};
 
-use super::catalogue::PageLanguage;
 use super::errors::{PageError, PageFailure};
 use super::frame::PageFrame;
 use super::refused_form::RefusedForm;
@@ -23,6 +22,7 @@ use crate::http::auth::Caller;
 use crate::http::connections::Connection;
 use crate::http::error::ApiError;
 use crate::ledger::SESSION_LONGEST;
+use crate::reader_language::ReaderLanguage;
 
 /// Its prefix keeps other hosts and paths from setting it.
 const COOKIE: &str = "__Host-payrun";
@@ -31,7 +31,7 @@ const COOKIE: &str = "__Host-payrun";
 #[derive(Debug, Clone)]
 pub(super) struct Viewer {
     pub caller: Caller,
-    pub language: PageLanguage,
+    pub language: ReaderLanguage,
     /// The clock that the pages show.
     pub zone: Tz,
     /// The project's own.
@@ -203,7 +203,7 @@ pub(super) async fn viewer(
     let chosen = settings.as_ref();
     Ok(Some(Viewer {
         language: chosen
-            .and_then(|settings| PageLanguage::parse(&settings.language))
+            .and_then(|settings| ReaderLanguage::parse(&settings.language))
             .unwrap_or_else(|| language_of(headers)),
         zone: chosen
             .and_then(|settings| settings.timezone.as_ref()?.parse().ok())
@@ -218,9 +218,9 @@ pub(super) async fn viewer(
 }
 
 /// What a browser asks for.
-pub(super) fn language_of(headers: &HeaderMap) -> PageLanguage {
+pub(super) fn language_of(headers: &HeaderMap) -> ReaderLanguage {
     let header = headers.get(header::ACCEPT_LANGUAGE);
     header
         .and_then(|header| header.to_str().ok())
-        .map_or(PageLanguage::English, PageLanguage::accepted)
+        .map_or(ReaderLanguage::English, ReaderLanguage::accepted)
 }

@@ -6,19 +6,19 @@ use axum::response::{IntoResponse, Redirect};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use serde::Deserialize;
 
-use super::catalogue::PageLanguage;
 use super::errors::PageError;
 use super::forms::Form;
 use super::frame::{Page, PageFrame};
 use super::session::Viewer;
 use crate::http::App;
 use crate::ledger::PersonSettings;
+use crate::reader_language::ReaderLanguage;
 
 #[derive(Template)]
 #[template(path = "settings.html")]
 struct SettingsPage {
     page: PageFrame,
-    languages: [PageLanguage; 3],
+    languages: [ReaderLanguage; 3],
     zones: Vec<&'static str>,
     dense: &'static str,
 }
@@ -27,7 +27,7 @@ struct SettingsPage {
 pub(super) async fn show(viewer: Viewer) -> impl IntoResponse {
     Page(SettingsPage {
         page: PageFrame::of(&viewer),
-        languages: PageLanguage::ALL,
+        languages: ReaderLanguage::ALL,
         dense: if viewer.is_dense { "yes" } else { "" },
         zones: TZ_VARIANTS.iter().map(|zone| zone.name()).collect(),
     })
@@ -47,7 +47,7 @@ pub(super) async fn keep(
     viewer: Viewer,
     Form(form): Form<SettingsForm>,
 ) -> Result<impl IntoResponse, PageError> {
-    let language = PageLanguage::parse(&form.language)
+    let language = ReaderLanguage::parse(&form.language)
         .ok_or_else(|| PageError::invalid("language is en, zh-Hans or zh-Hant"))?;
     let zone = Some(form.timezone.as_str()).filter(|zone| !zone.is_empty());
     let zone: Option<Tz> = zone.map(|zone| zone.parse()).transpose().map_err(|_| {

@@ -7,18 +7,18 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::assets;
-use super::catalogue::PageLanguage;
 use super::frame::Page;
 use super::session;
 use crate::domain::actor::{Authorization, Reason};
 use crate::http::App;
 use crate::http::auth;
 use crate::http::error::ApiError;
+use crate::reader_language::ReaderLanguage;
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
-    language: PageLanguage,
+    language: ReaderLanguage,
     base: String,
     /// Where to go then.
     to: String,
@@ -105,7 +105,7 @@ pub(super) async fn enter(State(app): State<App>, request: Request) -> Response 
                 language,
                 base: app.base_path().to_owned(),
                 to: own_path(&form.to),
-                refused: Some(message),
+                refused: Some(language.reason(&message)),
                 was_lost: false,
             };
             (status, Page(page)).into_response()

@@ -18,7 +18,7 @@ use crate::domain::time::Timestamp;
 use crate::export::ExportContext;
 use crate::http::App;
 use crate::ledger::{ExportedItem, ItemFilter, JobRow, LedgerError, UnresolvedSum, UnresolvedSums};
-use crate::view::reason_of;
+use crate::view::told_of;
 
 /// How many items each list has.
 const PAGE: u32 = 50;
@@ -145,7 +145,7 @@ async fn unresolved(
         let code = of.code.as_deref().filter(|code| !code.is_empty());
         UnresolvedItem {
             since: of.item.unresolved_since.or(of.item.sent_at),
-            reason: reason_of(&of.item),
+            reason: told_of(&of.item).map_or_else(String::new, |told| page.reason(&told)),
             meaning: code.and_then(|code| meaning(page, &context, &job_of(&of), code)),
             of,
         }

@@ -12,6 +12,7 @@ use super::errors::PageError;
 use super::frame::{Page, PageFrame};
 use super::refused_form::RefusedForm;
 use super::session::Viewer;
+use crate::domain::message::{Message, MessageArgument};
 use crate::engine::uploads::FORMATS;
 use crate::http::App;
 use crate::http::api::uploads::{self as api, SentEncoding};
@@ -137,11 +138,18 @@ async fn keep(
             _ => {}
         }
     }
-    Err(PageError::invalid("no file was chosen").at("file"))
+    Err(no_file())
+}
+
+fn no_file() -> PageError {
+    PageError::invalid(Message::new("upload-no-file", "no file was chosen")).at("file")
 }
 
 fn broken() -> PageError {
-    PageError::invalid("the form broke off, or is none")
+    PageError::invalid(Message::new(
+        "form-broke-off",
+        "the form broke off, or is none",
+    ))
 }
 
 /// A short text of the form.
@@ -150,12 +158,19 @@ async fn text(mut field: Field<'_>) -> Result<String, PageError> {
     while let Some(chunk) = field.chunk().await.map_err(|_| broken())? {
         bytes.extend_from_slice(&chunk);
         if bytes.len() > TEXT_MAX {
-            return Err(PageError::invalid("a field of the form is too long"));
+            return Err(PageError::invalid(Message::new(
+                "form-field-too-long",
+                "a field of the form is too long",
+            )));
         }
     }
     let text = String::from_utf8(bytes).ok();
-    text.filter(|text| !text.contains('\0'))
-        .ok_or_else(|| PageError::invalid("a field of the form is no text"))
+    text.filter(|text| !text.contains('\0')).ok_or_else(|| {
+        PageError::invalid(Message::new(
+            "form-field-no-text",
+            "a field of the form is no text",
+        ))
+    })
 }
 
 /// Empty: it is found out.
@@ -164,14 +179,19 @@ fn encoding_of(word: &str) -> Result<SentEncoding, PageError> {
         return Ok(SentEncoding::Likely);
     }
     let encoding = TextEncoding::parse(word);
-    let encoding = encoding.ok_or_else(|| PageError::invalid("there is no such encoding"))?;
+    let encoding = encoding.ok_or_else(|| {
+        PageError::invalid(Message::new(
+            "upload-no-such-encoding",
+            "there is no such encoding",
+        ))
+    })?;
     Ok(SentEncoding::Said(Some(encoding)))
 }
 
 /// By how its name ends.
 fn format_of(name: &str) -> Result<String, PageError> {
     if name.is_empty() {
-        return Err(PageError::invalid("no file was chosen").at("file"));
+        return Err(no_file());
     }
     let ending = name
         .rsplit_once('.')
@@ -179,8 +199,10 @@ fn format_of(name: &str) -> Result<String, PageError> {
     ending
         .filter(|ending| FORMATS.contains(&ending.as_str()))
         .ok_or_else(|| {
-            let endings = FORMATS.join(", ");
-            let message = format!("the name of the file ends in none of {endings}");
-            PageError::invalid(message).at("file")
+            let other = Message::new(
+                "upload-other-ending",
+                "the name of the file ends in none of {endings}",
+            );
+            PageError::invalid(other.with("endings", MessageArgument::names(FORMATS))).at("file")
         })
 }

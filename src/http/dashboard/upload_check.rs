@@ -19,6 +19,7 @@ use super::refused_form::ShownForm;
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::engine::planning::{PlannedJob, PlannedRun};
 use crate::http::App;
 use crate::http::api::start_run::StartRunBody;
@@ -62,7 +63,7 @@ struct UploadCheckPage {
     is_missing_some: bool,
     was_chosen: bool,
     sample: Vec<Vec<String>>,
-    preview: Option<Result<UploadPreview, String>>,
+    preview: Option<Result<UploadPreview, Message>>,
     version: String,
     chosen: String,
     key: String,
@@ -101,7 +102,7 @@ struct UploadPreview {
     jobs: Vec<PreviewedJob>,
     refused: Vec<RefusedRow>,
     refused_more: u64,
-    notes: Vec<String>,
+    notes: Vec<Message>,
     items: u64,
     /// The files of all jobs as they were looked at, as JSON.
     files: String,
@@ -125,7 +126,7 @@ struct RefusedRow {
     line: u64,
     state: ItemState,
     key: String,
-    reason: String,
+    reason: Message,
     duplicate_of: Option<i64>,
 }
 
@@ -139,7 +140,10 @@ impl UploadFor {
     /// By how a form names it.
     pub fn of(app: &App, target: &str) -> Result<Self, PageError> {
         let missing = || {
-            PageError::not_found("no workflow in force has a job of this name that takes a file")
+            PageError::not_found(Message::new(
+                "upload-no-such-job",
+                "no workflow in force has a job of this name that takes a file",
+            ))
         };
         let (workflow, job) = target.split_once('/').ok_or_else(missing)?;
         let workflow = app.service.workflows.named(workflow).ok_or_else(missing)?;
@@ -369,9 +373,9 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-fn told(error: ApiError) -> String {
+fn told(error: ApiError) -> Message {
     let (_, message, help) = error.into_parts();
-    help.map_or_else(|| message.clone(), |help| format!("{message}; {help}"))
+    Message::all(std::iter::once(message).chain(help).collect())
 }
 
 /// What is begun of a file.
@@ -478,11 +482,17 @@ pub(super) async fn choose(
             continue;
         };
         if !read.reading.header.contains(heading) {
-            return Err(PageError::invalid("the file has no such heading"));
+            return Err(PageError::invalid(Message::new(
+                "upload-no-such-heading",
+                "the file has no such heading",
+            )));
         }
         if chosen.values().any(|taken| taken == heading) {
-            let message = format!("the heading {heading} cannot be two columns");
-            return Err(PageError::invalid(message));
+            let twice = Message::new(
+                "upload-heading-twice",
+                "the heading {heading} cannot be two columns",
+            );
+            return Err(PageError::invalid(twice.with("heading", heading)));
         }
         chosen.insert(column, heading.clone());
     }

@@ -11,6 +11,7 @@ use super::forms::{Form, once};
 use super::page_fields::PagePath;
 use super::session::Viewer;
 use super::upload_check::{DELAYS, UploadFor, body_of};
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::api::{start_run, withdraw_run};
 use crate::http::extract::{JsonBody, Path};
@@ -40,12 +41,23 @@ pub(super) async fn begin(
     Form(form): Form<BeginForm>,
 ) -> Result<impl IntoResponse, PageError> {
     let upload = UploadFor::of(&app, &form.target)?;
-    let columns = serde_json::from_str(&form.columns)
-        .map_err(|_| PageError::invalid("the columns are not those of the page"))?;
-    let file_versions = serde_json::from_str(&form.files)
-        .map_err(|_| PageError::invalid("the files are not those of the page"))?;
+    let columns = serde_json::from_str(&form.columns).map_err(|_| {
+        PageError::invalid(Message::new(
+            "upload-other-columns",
+            "the columns are not those of the page",
+        ))
+    })?;
+    let file_versions = serde_json::from_str(&form.files).map_err(|_| {
+        PageError::invalid(Message::new(
+            "upload-other-files",
+            "the files are not those of the page",
+        ))
+    })?;
     if !DELAYS.contains(&form.send_after.as_str()) {
-        return Err(PageError::invalid("there is no such delay to choose"));
+        return Err(PageError::invalid(Message::new(
+            "upload-no-such-delay",
+            "there is no such delay to choose",
+        )));
     }
     let names = [(upload.job.clone(), form.name)];
     let body = start_run::StartRunBody {
@@ -60,7 +72,12 @@ pub(super) async fn begin(
         ..body_of(&upload, &file, &columns)
     };
     let key = HeaderValue::from_str(&form.key);
-    let key = key.map_err(|_| PageError::invalid("the form has no key: load its page again"))?;
+    let key = key.map_err(|_| {
+        PageError::invalid(Message::new(
+            "form-no-key",
+            "the form has no key: load its page again",
+        ))
+    })?;
     let mut headers = HeaderMap::new();
     headers.insert("idempotency-key", key);
     let caller = Extension(viewer.caller.clone());

@@ -5,6 +5,7 @@ mod bulk;
 mod gateways;
 mod items;
 mod messages;
+mod reasons;
 mod refused_forms;
 mod roles;
 mod runs;

@@ -139,7 +139,9 @@ fn rendered(workflow: &Workflow, config: &Config) -> String {
                 Err(reasons) => {
                     assert!(
                         !reasons.is_empty()
-                            && reasons.iter().all(|reason| reason.len() <= DIAGNOSTIC_MAX),
+                            && reasons
+                                .iter()
+                                .all(|reason| reason.to_string().len() <= DIAGNOSTIC_MAX),
                         "{reasons:?}"
                     );
                     outcome.push_str(" refused");
@@ -227,13 +229,14 @@ fn expressions() {
         expression
             .truth(&scope)
             .map(|_| ())
-            .unwrap_or_else(|why| assert!(why.len() <= DIAGNOSTIC_MAX, "{why}"));
+            .unwrap_or_else(|why| assert!(why.to_string().len() <= DIAGNOSTIC_MAX, "{why}"));
         match expression.text_value(&scope) {
             Ok(made) => {
                 assert!(made.len() <= TEXT_MAX, "{} bytes", made.len());
                 "a text".to_owned()
             }
             Err(why) => {
+                let why = why.to_string();
                 assert!(why.len() <= DIAGNOSTIC_MAX, "{why}");
                 why
             }

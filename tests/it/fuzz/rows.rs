@@ -49,9 +49,10 @@ fn read(path: &Path, options: &FileOptions) -> Result<ReadFile, String> {
                 seen.rows.push((row.line, Some(cells)));
             }
             Err(error) => {
-                assert!(error.reason.len() <= REASON_MAX, "{error}");
+                let reason = error.reason.to_string();
+                assert!(reason.len() <= REASON_MAX, "{error}");
                 seen.whole &= !error.fatal;
-                seen.last = error.reason;
+                seen.last = reason;
                 seen.rows.push((error.line, None));
             }
         }
@@ -72,7 +73,7 @@ fn reason(error: &SourceError) -> String {
     let said = match error {
         SourceError::Header { reason, .. }
         | SourceError::Encoding { reason, .. }
-        | SourceError::Workbook { reason, .. } => reason.clone(),
+        | SourceError::Workbook { reason, .. } => reason.to_string(),
         SourceError::Read { .. }
         | SourceError::Outside { .. }
         | SourceError::Format { .. }

@@ -110,7 +110,7 @@ fn rows_of_a_file_that_name_one_payment_by_two_numbers_are_refused_together() {
         let told = refused(&mut plan, id, &rows).await;
         assert_eq!(lines(&told), [1, 2, 5, 6], "{told:#?}");
         assert_eq!(
-            told[0].reason,
+            told[0].reason.to_string(),
             "line 1 is of the payment P-1/4201, and line 2 of order P-1x, transaction 4201: they share a number or a part, so one of them \
              is mistyped, and nobody can tell which: no row with one of these numbers is sent; mend the wrong row"
         );
@@ -160,7 +160,7 @@ fn a_row_that_names_the_payment_of_an_item_otherwise_is_refused_until_that_came_
         let told = refused(&mut plan, id, &wrong).await;
         assert_eq!(lines(&told), [1, 2, 3, 4], "{told:#?}");
         assert_eq!(
-            told[0].reason,
+            told[0].reason.to_string(),
             "item 1 of run 1 (planned) names its payment P-1/4201, and this row order P-1x, transaction 4201: a payment has one number \
              of each, and by a mistyped one the same would be declared twice; look which is right (payrun show --item 1), and mend this \
              row or leave it out; as it is, it may come again once that item has failed or was cancelled"
@@ -170,7 +170,7 @@ fn a_row_that_names_the_payment_of_an_item_otherwise_is_refused_until_that_came_
         settle_one(&worker, Answer::from(Cause::TimedOut)).await;
         let (mut plan, id) = planning(&worker.ledger, "3").await;
         let told = refused(&mut plan, id, &wrong[..1]).await;
-        assert!(told[0].reason.contains("(unknown)"), "{told:?}");
+        assert!(told[0].reason.to_string().contains("(unknown)"), "{told:?}");
         plan.abandon().await.unwrap();
         let place = place.fresh().await;
         let other = LedgerWorker::with(&place, &[declared(1, ["P-1", "4201", "S-1"])]).await;
@@ -212,7 +212,7 @@ fn a_row_that_names_a_payment_otherwise_than_the_gateway_showed_it_is_refused() 
         let told = refused(&mut plan, id, &rows).await;
         assert_eq!(lines(&told), [1, 2], "{told:#?}");
         assert!(
-            told[0].reason.starts_with(
+            told[0].reason.to_string().starts_with(
                 "the gateway has shown this payment as P-1/4201, and this row names order P-1x, transaction 4201: "
             ),
             "{told:?}"
@@ -246,7 +246,7 @@ fn a_part_whose_number_is_its_own_is_of_one_payment() {
         let told = refused(&mut plan, id, &rows).await;
         assert_eq!(lines(&told), [1, 2, 3], "{told:#?}");
         assert!(
-            told[0].reason.starts_with("item 1 of run 1 (planned) is for SHENZHEN/S-1 of the payment P-1/4201, and this row of order P-2"),
+            told[0].reason.to_string().starts_with("item 1 of run 1 (planned) is for SHENZHEN/S-1 of the payment P-1/4201, and this row of order P-2"),
             "{told:?}"
         );
         plan.commit().await.unwrap();

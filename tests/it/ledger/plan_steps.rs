@@ -98,7 +98,8 @@ fn nothing_of_a_plan_is_there_before_its_last_commit() {
             .await
             .unwrap();
         assert_eq!(
-            again[0].reason, "the key \"A-1\" stands in line 1 already",
+            again[0].reason.to_string(),
+            "the key \"A-1\" stands in line 1 already",
             "in a commit of before"
         );
         plan.job_planned(id, before, None).await.unwrap();

@@ -94,7 +94,8 @@ fn an_occurrence_is_planned_once() {
     });
 }
 
-fn reasons(refusals: &[RejectedRow]) -> Vec<(u64, State, Option<i64>, bool, &str)> {
+/// As a test compares them, whose process ends soon.
+fn reasons(refusals: &[RejectedRow]) -> Vec<(u64, State, Option<i64>, bool, &'static str)> {
     refusals
         .iter()
         .map(|one| {
@@ -103,7 +104,7 @@ fn reasons(refusals: &[RejectedRow]) -> Vec<(u64, State, Option<i64>, bool, &str
                 one.state,
                 one.duplicate_of,
                 one.alarming,
-                one.reason.as_str(),
+                &*one.reason.to_string().leak(),
             )
         })
         .collect()
@@ -370,7 +371,7 @@ fn rows_that_say_different_things_under_one_key_are_all_refused_wherever_they_st
             assert!(
                 refused
                     .iter()
-                    .all(|one| one.reason.contains("neither row is sent")),
+                    .all(|one| one.reason.to_string().contains("neither row is sent")),
                 "{refused:?}"
             );
             refused

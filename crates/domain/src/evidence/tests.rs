@@ -273,7 +273,7 @@ fn nothing_but_a_success_changes_a_state() {
                         "a move that changes nothing tells somebody: {moved:?}"
                     );
                     if moved.alarm.is_some() {
-                        assert_eq!(moved.reason.as_deref(), Some("as the news says"));
+                        assert_eq!(moved.reason, Some("as the news says".into()));
                     }
                 }
             }

@@ -12,6 +12,7 @@ use crate::vault::open_input;
 use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::item::{Event, IllegalMove, State, apply};
+use payrun_domain::message::Message;
 use payrun_domain::own_code::OwnCode;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, NoConnection, Observation};
@@ -104,7 +105,7 @@ pub(crate) async fn precheck(
     {
         let (item, now) = (&claimed.item, engine.clock.now());
         let until = now.plus(work.policy.retry.wait(item.submit_count, item.jitter));
-        return payment::give_back_until(context, until, &why, now).map(Some);
+        return payment::give_back_until(context, until, why, now).map(Some);
     }
     if filing == Filing::Ask {
         return refiling::ask(context, call).await.map(Some);
@@ -292,10 +293,13 @@ pub(crate) async fn prepare_account(engine: &Engine, account: &Account) -> Resul
 }
 
 /// Why a call could not be begun, where that may pass by itself.
-pub(crate) fn not_begun(delivery: &Delivery) -> Option<String> {
+pub(crate) fn not_begun(delivery: &Delivery) -> Option<Message> {
     match delivery {
-        Delivery::NotSent(why) => Some(format!("nothing was sent: {why}")),
-        Delivery::Unreachable(how, _) => Some(cannot_reach(*how)),
+        Delivery::NotSent(why) => {
+            let unsent = Message::new("nothing-was-sent-since", "nothing was sent: {why}");
+            Some(unsent.with("why", why))
+        }
+        Delivery::Unreachable(how, _) => Some(cannot_reach(*how, None)),
         Delivery::Refused(_)
         | Delivery::Unsendable(_)
         | Delivery::TimedOut
@@ -307,8 +311,11 @@ pub(crate) fn not_begun(delivery: &Delivery) -> Option<String> {
     }
 }
 
-pub(crate) fn cannot_reach(how: NoConnection) -> String {
-    format!("cannot reach the gateway: {}", how.words())
+/// That there is no connection; and how often it was tried, where that is the end of it.
+pub(crate) fn cannot_reach(how: NoConnection, attempts: Option<Message>) -> Message {
+    Message::new("unreached", "cannot reach the gateway: {how}{attempts}")
+        .with("how", how.words())
+        .with("attempts", attempts)
 }
 
 pub(crate) async fn noted(engine: &Engine, account: &Account, call: &Call) -> Observation {

@@ -13,6 +13,7 @@ use crate::contracts::CONTRACT_IS;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::history::AttemptKind;
 use payrun_domain::item::{Event, IllegalMove, Move, QueryPurpose, State, apply};
+use payrun_domain::message::Message;
 use payrun_domain::subscription::ContractSignal;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::NUMBERS;
@@ -48,7 +49,7 @@ pub(crate) async fn decide(
     let (moved, word) = explained(&context, &judged, &call, moved).await;
     let moved = payer_check::with_payer_reason(moved, claimed.facts(), &observed.result);
     let moved = match judged.held_by.filter(|_| moved.item.state.is_open()) {
-        Some(held_by) => moved.worded(Some(held_by.to_owned())),
+        Some(held_by) => moved.worded(Some(held_by.to_owned().into())),
         None => moved,
     };
     let moved = advised(moved, judged.advice.as_deref());
@@ -76,15 +77,18 @@ pub(crate) async fn decide(
 /// Where nothing was sent, the reason says why.
 pub(crate) fn unsent(moved: Move, delivery: &Delivery, is_query: bool) -> Move {
     match delivery {
-        Delivery::Unsendable(why) => moved.because(Some(format!("cannot be sent: {why}"))),
+        Delivery::Unsendable(why) => {
+            let cannot = Message::new("cannot-be-sent", "cannot be sent: {why}");
+            moved.because(Some(cannot.with("why", why)))
+        }
         Delivery::Unreachable(how, _) => unreached(*how, moved),
         Delivery::NotSent(why) => {
             let what = if is_query {
-                "it could not be queried"
+                Message::new("could-not-be-queried", "it could not be queried: {why}")
             } else {
-                "nothing was sent"
+                Message::new("nothing-was-sent-since", "nothing was sent: {why}")
             };
-            moved.because(Some(format!("{what}: {why}")))
+            moved.because(Some(what.with("why", why)))
         }
         Delivery::Refused(_)
         | Delivery::TimedOut
@@ -149,7 +153,11 @@ pub(crate) fn quoted(moved: Move, judged: &Judgement, seen: &Map<String, Value>)
     if words.is_empty() {
         moved
     } else {
-        moved.with_words(|reason| format!("{reason} ({words})"))
+        moved.with_words(|reason| {
+            Message::new("reason-in-words", "{reason} ({words})")
+                .with("reason", reason)
+                .with("words", words)
+        })
     }
 }
 
@@ -187,7 +195,11 @@ pub(crate) fn unmapped(
     }
     let known = known.and_then(Value::as_str).filter(|_| needs_review);
     match known {
-        Some(message) => moved.with_words(|reason| format!("{reason}; its words were: {message}")),
+        Some(message) => moved.with_words(|reason| {
+            Message::new("reason-its-words", "{reason}; its words were: {words}")
+                .with("reason", reason)
+                .with("words", message)
+        }),
         None => moved,
     }
 }
@@ -205,7 +217,9 @@ pub(crate) fn mismatch(answer: &Answer, seen: &Observation, claimed: &Claimed) -
 /// A reason with what a person may do about it.
 pub(crate) fn advised(moved: Move, advice: Option<&str>) -> Move {
     match advice {
-        Some(advice) => moved.with_words(|reason| format!("{reason}; {advice}")),
+        Some(advice) => {
+            moved.with_words(|reason| Message::all(vec![reason, Message::plain(advice.to_owned())]))
+        }
         None => moved,
     }
 }
@@ -290,7 +304,10 @@ pub(crate) fn answer_to(claimed: &Claimed, answer: &Answer) -> Answer {
 /// An item of which nothing could be sent or asked, for want of a connection.
 pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
     let attempts = match moved.item.state {
-        State::Failed => format!(", in {} attempts", moved.item.submit_count),
+        State::Failed => Some(
+            Message::new("unreached-attempts", ", in {count} attempts")
+                .with("count", u64::from(moved.item.submit_count)),
+        ),
         State::AwaitingApproval
         | State::Planned
         | State::Sending
@@ -300,9 +317,9 @@ pub(crate) fn unreached(how: NoConnection, moved: Move) -> Move {
         | State::Cancelled
         | State::NeedsReview
         | State::Rejected
-        | State::Skipped => String::new(),
+        | State::Skipped => None,
     };
-    moved.worded(Some(format!("{}{attempts}", cannot_reach(how))))
+    moved.worded(Some(cannot_reach(how, attempts)))
 }
 
 /// One order is not asked about more often than the account allows.

@@ -7,6 +7,7 @@ use crate::Account;
 use crate::attempt::{AttemptContext, call_at_rate, in_time};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::Move;
+use payrun_domain::message::Message;
 use payrun_domain::subscription::ContractSignal;
 use payrun_gateway::{Call, Observation};
 use payrun_project::job_kinds::JobKind;
@@ -50,11 +51,11 @@ pub(crate) async fn explained(
             word
         }
     });
-    let reason = format!(
-        "{} ({operation}: {})",
-        moved.reason.as_deref().unwrap_or("declined"),
-        facts(&told)
-    );
+    let declined = || Message::new("declined", "declined");
+    let reason = Message::new("explained", "{reason} ({operation}: {facts})")
+        .with("reason", moved.reason.clone().unwrap_or_else(declined))
+        .with("operation", operation)
+        .with("facts", facts(&told));
     (moved.worded(Some(reason)), word)
 }
 

@@ -13,6 +13,7 @@ use crate::attempt::lane_effects;
 use crate::attempt::{AttemptContext, call_at_rate, is_too_late, note_unattested};
 use payrun_domain::answer::Answer;
 use payrun_domain::item::{Alarm, Move};
+use payrun_domain::message::Message;
 use payrun_gateway::{Call, Delivery, Observation};
 use payrun_ledger::{ClaimKind, LedgerError};
 use payrun_project::job_kinds::judge::{ExpectedReply, Judgement, judge};
@@ -175,12 +176,12 @@ pub(crate) fn with_payer_reason(
     if moved.item.state.is_open() || !differs {
         return moved;
     }
-    let what = "the buyer is not the payer: name and cert_id are not those of the person who paid";
-    let reason = moved
-        .reason
-        .as_deref()
-        .map_or_else(|| what.to_owned(), |reason| format!("{reason}; {what}"));
-    moved.worded(Some(reason))
+    let what = Message::new(
+        "buyer-is-not-payer",
+        "the buyer is not the payer: name and cert_id are not those of the person who paid",
+    );
+    let all = moved.reason.clone().into_iter().chain([what]).collect();
+    moved.worded(Some(Message::all(all)))
 }
 
 fn is_due(context: &AttemptContext<'_>, check: &PayerCheck, call: &Call) -> bool {

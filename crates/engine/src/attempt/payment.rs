@@ -20,6 +20,7 @@ use crate::attempt::{
 use payrun_domain::answer::{Answer, Decline, DeclineClass, NumberRule, Receipt};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Event, IllegalMove, apply};
+use payrun_domain::message::Message;
 use payrun_domain::own_code::OwnCode;
 use payrun_domain::time::Timestamp;
 use payrun_gateway::{Call, Delivery, Observation};
@@ -118,7 +119,10 @@ pub(crate) async fn prepare(
             return wait(
                 context,
                 until,
-                "waits: another refund of the same payment is under way",
+                Message::new(
+                    "waits-refund-under-way",
+                    "waits: another refund of the same payment is under way",
+                ),
                 now,
             );
         }
@@ -128,7 +132,10 @@ pub(crate) async fn prepare(
             return wait(
                 context,
                 until,
-                "waits: it is not known what became of another refund of the same payment",
+                Message::new(
+                    "waits-refund-unknown",
+                    "waits: it is not known what became of another refund of the same payment",
+                ),
                 now,
             );
         }
@@ -136,7 +143,10 @@ pub(crate) async fn prepare(
             return wait(
                 context,
                 until,
-                "waits: an interval after the last refund of the same payment",
+                Message::new(
+                    "waits-refund-interval",
+                    "waits: an interval after the last refund of the same payment",
+                ),
                 now,
             );
         }
@@ -365,8 +375,13 @@ async fn look_up(
         .clone()
         .and_then(Result::ok)
         .filter(|_| for_person);
-    let looked_up =
-        shown.map(|amount| format!("its payment was looked up again: {amount} was paid"));
+    let looked_up = shown.map(|amount| {
+        Message::new(
+            "payment-looked-up",
+            "its payment was looked up again: {amount} was paid",
+        )
+        .with("amount", amount.to_string())
+    });
     let moved = apply(
         &context.claimed.item,
         &Event::Unsent,
@@ -587,13 +602,14 @@ pub(crate) async fn too_young(
         .map(|made| made.plus(context.account.timeout + *age))
         .filter(|until| *until > now);
     let why = || {
-        format!(
-            "waits: the gateway lets an order be withdrawn this way {} s after it was made",
-            age.as_secs()
+        Message::new(
+            "waits-too-young",
+            "waits: the gateway lets an order be withdrawn this way {seconds} s after it was made",
         )
+        .with("seconds", age.as_secs())
     };
     until
-        .map(|until| give_back_until(context, until, &why(), now))
+        .map(|until| give_back_until(context, until, why(), now))
         .transpose()
 }
 
@@ -628,7 +644,7 @@ pub(crate) async fn is_refunded(
 fn wait(
     context: &AttemptContext<'_>,
     until: Timestamp,
-    why: &str,
+    why: Message,
     now: Timestamp,
 ) -> Result<PaymentCheck, IllegalMove> {
     Ok(PaymentCheck::Not(Box::new(give_back_until(
@@ -639,7 +655,7 @@ fn wait(
 pub(crate) fn give_back_until(
     context: &AttemptContext<'_>,
     until: Timestamp,
-    why: &str,
+    why: Message,
     now: Timestamp,
 ) -> Result<Settlement, IllegalMove> {
     let moved = apply(
@@ -648,7 +664,7 @@ pub(crate) fn give_back_until(
         &context.work.policy,
         now,
     )?;
-    let moved = moved.with_next_at(until).worded(Some(why.to_owned()));
+    let moved = moved.with_next_at(until).worded(Some(why));
     Ok(Settlement::unsent(context.claimed, moved, now))
 }
 
@@ -670,7 +686,7 @@ fn not_known(
     give_back_until(
         context,
         now.plus(BUSY),
-        "waits: the ledger could not be asked",
+        Message::new("waits-ledger", "waits: the ledger could not be asked"),
         now,
     )
 }

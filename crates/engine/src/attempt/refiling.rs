@@ -26,6 +26,7 @@ use crate::{Account, Engine};
 use payrun_domain::answer::{Answer, Cause, Decline, DeclineClass, NumberRule};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::{Event, IllegalMove, apply};
+use payrun_domain::message::Message;
 use payrun_domain::own_code::OwnCode;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
@@ -167,7 +168,7 @@ pub(crate) async fn ask(
         .reason()
         .filter(|_| moved.item.state.is_open() || matches!(found, FiledState::Successful));
     let moved = match reason {
-        Some(reason) => moved.because(Some(reason.to_owned())),
+        Some(reason) => moved.because(Some(reason)),
         None => moved,
     };
     let attempt = attempt_of(&question.operation, started_at, now, &answer, observed);
@@ -272,19 +273,22 @@ impl FiledState {
         }
     }
 
-    const fn reason(&self) -> Option<&'static str> {
+    const fn reason(&self) -> Option<Message> {
         match self {
             Self::Way(_) => None,
-            Self::Successful => Some(
+            Self::Successful => Some(Message::new(
+                "refiling-accepted-before",
                 "the customs have accepted what was filed before with other content: nothing was sent; to change it, use the \
                  job kind redeclare with way: modify",
-            ),
-            Self::UnderWay => Some(
+            )),
+            Self::UnderWay => Some(Message::new(
+                "refiling-under-way",
                 "waits: the customs have not decided on what was filed before with other content",
-            ),
-            Self::Unanswered(_) => Some(
+            )),
+            Self::Unanswered(_) => Some(Message::new(
+                "refiling-unanswered",
                 "waits: the gateway did not say what it has of the declaration; nothing was sent",
-            ),
+            )),
         }
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::Engine;
 use payrun_domain::actor::Actor;
 use payrun_domain::ids::KeyHash;
+use payrun_domain::message::Message;
 use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_domain::subscription::{Anchor, BillingInterval, BillingTerms, ContractOffer};
 use payrun_domain::text;
@@ -178,7 +179,13 @@ impl Engine {
         let mut imported = ImportReport {
             other_columns: reader.other_columns.clone(),
             read_as: reader.rows.reading().to_string(),
-            notes: reader.rows.reading().notes(),
+            notes: reader
+                .rows
+                .reading()
+                .notes()
+                .iter()
+                .map(Message::to_string)
+                .collect(),
             ..ImportReport::default()
         };
         let (batches, mut inbox) = mpsc::channel(2);
@@ -359,7 +366,7 @@ impl ContractReader {
                     batches.blocking_send(batch).ok();
                     return Err(ImportError::Row(error));
                 }
-                Err(error) => (error.line, Err(error.reason)),
+                Err(error) => (error.line, Err(error.reason.to_string())),
             });
             if batch.len() == BATCH && batches.blocking_send(std::mem::take(&mut batch)).is_err() {
                 return Ok(());
@@ -414,7 +421,9 @@ impl ContractReader {
             let found = columns.filter_map(|(name, place)| Some((*name, place?)));
             if let Some((name, place)) = found.into_iter().find(|(name, _)| begins(name)) {
                 let place = self.rows.reading().place(name, place, line);
-                reason.insert_str(name.len(), &place);
+                if let Some(place) = place {
+                    reason.insert_str(name.len(), &place.to_string());
+                }
             }
         }
         wrong

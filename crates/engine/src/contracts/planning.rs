@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::{lapse, refusal};
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_ledger::{
     AccountedPeriod, LedgerError, NewItem, PeriodOutcome, PlanWriter, PlannedContract,
     PlannedPeriod, RejectedRow,
@@ -39,7 +40,10 @@ pub(crate) async fn claim_contracts(
     items.retain(|item| !lines.contains(&item.line));
     refusals.retain(|refusal| !lines.contains(&refusal.line));
     for (contract, period) in each(&others).filter(|(_, period)| meant.contains(&period.line)) {
-        let reason = "somebody else has planned or changed this contract meanwhile".to_owned();
+        let reason = Message::new(
+            "contract-changed-meanwhile",
+            "somebody else has planned or changed this contract meanwhile",
+        );
         let PlannedPeriod {
             line,
             period,
@@ -79,7 +83,7 @@ pub(crate) async fn note(
         .filter(|item| !without_item.contains(&item.line));
     let keys: BTreeMap<u64, KeyHash> = keys.map(|item| (item.line, item.key_hash)).collect();
     let outcome = |taken: &PlannedPeriod| match keys.get(&taken.line) {
-        _ if taken.lapsed => Some(PeriodOutcome::Lapsed(lapse(&taken.period))),
+        _ if taken.lapsed => Some(PeriodOutcome::Lapsed(lapse(&taken.period).to_string())),
         Some(key) => Some(PeriodOutcome::Planned(*key)),
         None => None,
     };

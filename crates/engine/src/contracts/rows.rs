@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::planning::row_source::RowReadError;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 use payrun_domain::subscription::{DuePeriod, Period, RunDays};
 use payrun_ledger::{
@@ -158,11 +159,15 @@ fn lapsed(line: u64, contract: &str, due: &DuePeriod) -> RejectedRow {
 }
 
 /// Why a period is no longer charged.
-pub(super) fn lapse(period: &Period) -> String {
+pub(super) fn lapse(period: &Period) -> Message {
     let Period { name, due, pay_by } = period;
-    format!(
-        "the period {name} fell due on {due} and could be charged until {pay_by}: it has lapsed"
+    Message::new(
+        "period-lapsed",
+        "the period {name} fell due on {due} and could be charged until {pay_by}: it has lapsed",
     )
+    .with("name", name)
+    .with("due", due.to_string())
+    .with("pay_by", pay_by.to_string())
 }
 
 /// A period's row that makes no item.
@@ -172,7 +177,7 @@ pub(super) fn refusal(
     period: &Period,
     state: State,
     amount: Amount,
-    reason: String,
+    reason: Message,
 ) -> RejectedRow {
     RejectedRow {
         key: format!("{contract}/{}", period.name),

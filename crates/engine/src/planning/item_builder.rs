@@ -10,6 +10,7 @@ use crate::Engine;
 use crate::references::ReferenceKey;
 use crate::vault::{StoredInputError, Vault, VaultError, open_input, open_stored};
 use payrun_domain::ids::{KEY_MAX, KeyHash, OrderNumber};
+use payrun_domain::message::Message;
 use payrun_domain::text::searchable;
 use payrun_ledger::{
     ItemPart, ItemReference, NewItem, PaymentNames, RejectedRow, ReplacementCheck,
@@ -33,7 +34,7 @@ pub(crate) struct ItemBuilder {
     /// The field of which one value is in flight once.
     one_at_a_time: String,
     /// Why a generation may come to stand behind an order number; none where none can.
-    generations: Option<&'static str>,
+    generations: Option<Message>,
     /// Whether the gateway finds a part by its number alone.
     own_parts: bool,
     /// Seals personal data.
@@ -50,10 +51,10 @@ impl ItemBuilder {
             .get(&job.gateway)
             .and_then(|account| job.kind.gateways.get(account.kind));
         let generations = if !job.policy.dunning.is_empty() {
-            Some("a dunning step is put behind it (dunning: [] in the workflow leaves none)")
+            Some(DUNNING)
         } else {
             let spends = operations.is_none_or(Operations::spends_numbers);
-            spends.then_some("the gateway may want another number when it is tried again, which is put behind it")
+            spends.then_some(SPENT)
         };
         Self {
             generations,
@@ -99,7 +100,7 @@ impl ItemBuilder {
     }
 
     /// A row that makes no item, with what can be told of it.
-    pub(crate) fn rejected(&self, line: u64, reason: String, names: RowNames) -> RejectedRow {
+    pub(crate) fn rejected(&self, line: u64, reason: Message, names: RowNames) -> RejectedRow {
         RejectedRow {
             key: names.key.unwrap_or_default(),
             order_number: names.order_number,
@@ -132,20 +133,23 @@ impl ItemBuilder {
     }
 
     /// The item of a rendered row.
-    pub(crate) fn item(&self, line: u64, rendered: RenderedItem) -> Result<NewItem, String> {
+    pub(crate) fn item(&self, line: u64, rendered: RenderedItem) -> Result<NewItem, Message> {
         let key = rendered.key;
         if key.is_empty() || key.chars().count() > KEY_MAX {
-            return Err(format!(
-                "the key has {} characters; 1 to {KEY_MAX} are possible",
-                key.chars().count()
-            ));
+            let wrong = Message::new(
+                "key-length",
+                "the key has {length} characters; it takes 1 to {most}",
+            );
+            return Err(wrong
+                .with("length", key.chars().count())
+                .with("most", KEY_MAX));
         }
         if let Some(number) = rendered
             .order_number
             .as_ref()
             .filter(|_| self.run.is_none())
         {
-            fits_generations(number, self.generations)?;
+            fits_generations(number, self.generations.as_ref())?;
         }
         let key_hash = match &self.run {
             None => self.key_of(&key, 1),
@@ -222,13 +226,13 @@ impl ItemBuilder {
     }
 
     /// By what else the item is found: what may be personal as a keyed hash.
-    fn references(&self, values: &PersonalValues) -> Result<Vec<ItemReference>, String> {
+    fn references(&self, values: &PersonalValues) -> Result<Vec<ItemReference>, Message> {
         let reference = |(column, value): (&str, &str)| {
             let hashed = self.hashed.contains(column);
             let text = match (hashed, &self.reference_key) {
                 (false, _) => searchable(value),
                 (true, Some(key)) => key.hash(value),
-                (true, None) => return Err(VaultError::NoVault.to_string()),
+                (true, None) => return Err(VaultError::NoVault.message()),
             };
             Ok(ItemReference {
                 column: column.to_owned(),
@@ -245,37 +249,50 @@ impl ItemBuilder {
         input: String,
         private: &PersonalValues,
         key: KeyHash,
-    ) -> Result<String, String> {
+    ) -> Result<String, Message> {
         if private.is_empty() {
             return Ok(input);
         }
         let vault = self.vault.as_ref().ok_or(VaultError::NoVault);
         vault
             .and_then(|vault| vault.seal_into(input, private, key))
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.message())
     }
 }
 
+/// What is put behind an order number of the user's.
+const DUNNING: Message = Message::new(
+    "number-dunning",
+    "a dunning step is put behind it (dunning: [] in the workflow leaves none)",
+);
+const SPENT: Message = Message::new(
+    "number-spent",
+    "the gateway may want another number when it is tried again, which is put behind it",
+);
+
 /// A number of the user's must leave room for a generation that may be put behind it, and must not
 /// look as if it had one.
-fn fits_generations(number: &OrderNumber, generations: Option<&str>) -> Result<(), String> {
+fn fits_generations(number: &OrderNumber, generations: Option<&Message>) -> Result<(), Message> {
     let text = number.as_str();
     if let Some(why) = generations.filter(|_| text.len() > OWN_NUMBER_MAX) {
-        let length = text.len();
-        return Err(format!(
-            "the order number has {length} characters; here one of your own may have {OWN_NUMBER_MAX} of the gateway's {}, since \
-             {why}",
-            OrderNumber::MAX
-        ));
+        let longer = Message::new(
+            "order-number-no-room",
+            "the order number has {length} characters; here one of your own may have {own} of the gateway's {most}, since {why}",
+        );
+        return Err(longer
+            .with("length", text.len())
+            .with("own", OWN_NUMBER_MAX)
+            .with("most", OrderNumber::MAX)
+            .with("why", why.clone()));
     }
     let step = text
         .rsplit_once('-')
         .is_some_and(|(_, end)| !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit()));
     if step {
-        return Err(
-            "the order number ends in a dash and digits, which is how dunning steps are told apart"
-                .to_owned(),
-        );
+        return Err(Message::new(
+            "order-number-like-dunning",
+            "the order number ends in a dash and digits, which is how dunning steps are told apart",
+        ));
     }
     Ok(())
 }
@@ -289,17 +306,15 @@ mod tests {
     fn a_number_of_ones_own_may_have_all_characters_where_no_generation_follows() {
         let number = OrderNumber::parse(&"n".repeat(OrderNumber::MAX)).unwrap();
         assert_eq!(fits_generations(&number, None), Ok(()));
-        let refused =
-            fits_generations(&number, Some("a dunning step is put behind it")).unwrap_err();
+        let refused = fits_generations(&number, Some(&DUNNING))
+            .unwrap_err()
+            .to_string();
         assert!(
             refused.contains("may have 27 of the gateway's 32, since a dunning step"),
             "{refused}"
         );
         let short = OrderNumber::parse(&"n".repeat(27)).unwrap();
-        assert_eq!(
-            fits_generations(&short, Some("a dunning step is put behind it")),
-            Ok(())
-        );
+        assert_eq!(fits_generations(&short, Some(&DUNNING)), Ok(()));
     }
 
     #[test]

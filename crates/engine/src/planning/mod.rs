@@ -16,6 +16,7 @@ pub use check_files::{FileFindings, check_files};
 pub use request::{FileNamer, Input, RunRequest, SEND_AFTER_MAX, SendAfterError};
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +36,7 @@ use crate::references::ReferenceKeyError;
 use crate::vault::VaultError;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::{Amount, Currency, decimal_text};
 use payrun_domain::reason::FailureCode;
 use payrun_domain::subscription::RunDays;
@@ -124,9 +126,6 @@ pub struct PlannedJob {
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// The run is for a day after today, and nobody has said that this is meant.
-    #[error(
-        "{date} is after today, {today} in {timezone}; a run for that day would send: {would}; nothing was planned and nothing is sent"
-    )]
     Future {
         /// The day the run is for.
         date: NaiveDate,
@@ -138,16 +137,14 @@ pub enum PlanError {
         would: String,
     },
     /// An item file cannot be read.
-    #[error("job {job}: nothing was planned")]
     Source {
         /// Which job.
         job: String,
         /// Why.
         #[source]
-        source: SourceError,
+        source: Box<SourceError>,
     },
     /// An item file becomes unreadable in the middle.
-    #[error("job {job}: {error}; nothing was planned")]
     Rows {
         /// Which job.
         job: String,
@@ -155,9 +152,6 @@ pub enum PlanError {
         error: RowError,
     },
     /// Another item file is there than the one that was looked at.
-    #[error(
-        "job {job}: {file} is another file by now than the one that was looked at; nothing was planned"
-    )]
     FileChanged {
         /// Which job.
         job: String,
@@ -165,16 +159,13 @@ pub enum PlanError {
         file: String,
     },
     /// The workflow does not fit the item file.
-    #[error("{0}")]
     Workflow(Diagnostics),
     /// A file was given to a job that reads none.
-    #[error("job {job} does not take its items from a file, so none can be given to it")]
     NoFile {
         /// Which job.
         job: String,
     },
     /// A job takes its items from one that does not exist.
-    #[error("job {job}: there is no job {from} to take items from; it has never run")]
     NoSuchJob {
         /// Which job.
         job: String,
@@ -182,7 +173,6 @@ pub enum PlanError {
         from: String,
     },
     /// A job that takes its items from another of its run.
-    #[error("job {job} could not be planned: {reason}")]
     Late {
         /// Which job.
         job: String,
@@ -190,7 +180,6 @@ pub enum PlanError {
         reason: String,
     },
     /// A job of a run that was withdrawn before it was planned.
-    #[error("job {job} is not planned: its run was withdrawn by {by}")]
     Withdrawn {
         /// Which job.
         job: String,
@@ -198,7 +187,6 @@ pub enum PlanError {
         by: String,
     },
     /// What was filed before cannot be compared with the rows.
-    #[error("job {job}: what was filed before cannot be read; nothing was planned")]
     Sealed {
         /// Which job.
         job: String,
@@ -207,34 +195,166 @@ pub enum PlanError {
         source: VaultError,
     },
     /// What may be personal of the rows cannot be hashed.
-    #[error("searchable columns cannot be hashed; nothing was planned")]
     References(#[source] VaultError),
     /// Over a limit of the workflow's.
-    #[error("job {job} is over its limit: {what}; nothing was planned and nothing is sent")]
     Limit {
         /// Which job.
         job: String,
         /// Which limit, and by how much.
-        what: String,
+        what: Message,
     },
     /// The ledger.
-    #[error("nothing was planned")]
     Ledger(#[from] LedgerError),
     /// The process is about to end, or nobody waits for the plan.
-    #[error("the process ends before job {job} was planned; nothing was planned")]
     Stopped {
         /// Which job.
         job: String,
     },
     /// The reading thread died.
-    #[error("the reading of job {job} broke off; nothing was planned")]
     Broken {
         /// Which job.
         job: String,
     },
 }
 
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
+    }
+}
+
 impl PlanError {
+    /// Why, without the cause of what could not be read.
+    pub fn message(&self) -> Message {
+        let of_job = |job: &String, message: Message| message.with("job", job);
+        match self {
+            Self::Future {
+                date,
+                today,
+                timezone,
+                would,
+            } => Message::new(
+                "plan-future",
+                "{date} is after today, {today} in {timezone}; a run for that day would send: {would}; nothing was planned and nothing is \
+                 sent",
+            )
+            .with("date", date.to_string())
+            .with("today", today.to_string())
+            .with("timezone", timezone.name())
+            .with("would", would),
+            Self::Source { job, source: _ } => {
+                of_job(job, Message::new("plan-source", "job {job}: nothing was planned"))
+            }
+            Self::Rows { job, error } => of_job(
+                job,
+                Message::new("plan-rows", "job {job}: line {line}: {reason}; nothing was planned"),
+            )
+            .with("line", error.line)
+            .with("reason", error.reason.clone()),
+            Self::Workflow(found) => Message::plain(found.to_string()),
+            Self::NoFile { job } => of_job(
+                job,
+                Message::new(
+                    "plan-no-file",
+                    "job {job} does not take its items from a file, so none can be given to it",
+                ),
+            ),
+            Self::FileChanged { job, file } => of_job(
+                job,
+                Message::new(
+                    "plan-file-changed",
+                    "job {job}: {file} is another file by now than the one that was looked at; nothing was planned",
+                ),
+            )
+            .with("file", file.clone()),
+            Self::NoSuchJob { job, from } => of_job(
+                job,
+                Message::new(
+                    "plan-no-such-job",
+                    "job {job}: there is no job {from} to take items from; it has never run",
+                ),
+            )
+            .with("from", from),
+            Self::Late { job, reason } => of_job(
+                job,
+                Message::new("plan-late", "job {job} could not be planned: {reason}"),
+            )
+            .with("reason", reason),
+            Self::Withdrawn { job, by } => of_job(
+                job,
+                Message::new(
+                    "plan-withdrawn",
+                    "job {job} is not planned: its run was withdrawn by {by}",
+                ),
+            )
+            .with("by", by),
+            Self::Sealed { job, source: _ } => of_job(
+                job,
+                Message::new(
+                    "plan-sealed",
+                    "job {job}: what was filed before cannot be read; nothing was planned",
+                ),
+            ),
+            Self::References(_) => Message::new(
+                "plan-references",
+                "searchable columns cannot be hashed; nothing was planned",
+            ),
+            Self::Limit { job, what } => of_job(
+                job,
+                Message::new(
+                    "plan-limit",
+                    "job {job} is over its limit: {what}; nothing was planned and nothing is sent",
+                ),
+            )
+            .with("what", what.clone()),
+            Self::Ledger(_) => Message::new("plan-nothing", "nothing was planned"),
+            Self::Stopped { job } => of_job(
+                job,
+                Message::new(
+                    "plan-stopped",
+                    "the process ends before job {job} was planned; nothing was planned",
+                ),
+            ),
+            Self::Broken { job } => of_job(
+                job,
+                Message::new(
+                    "plan-broken",
+                    "the reading of job {job} broke off; nothing was planned",
+                ),
+            ),
+        }
+    }
+
+    /// Why, with the cause.
+    pub fn whole_message(&self) -> Message {
+        let cause = match self {
+            Self::Source { source, .. } => {
+                let causes =
+                    std::error::Error::source(source.as_ref()).map(payrun_system::errors::chain);
+                let causes = causes.map(|causes| Message::plain(format!(": {causes}")));
+                Message::new("plan-cause", "{cause}{causes}")
+                    .with("cause", source.message())
+                    .with("causes", causes)
+            }
+            Self::Sealed { source, .. } | Self::References(source) => source.message(),
+            Self::Future { .. }
+            | Self::Rows { .. }
+            | Self::Workflow(_)
+            | Self::NoFile { .. }
+            | Self::FileChanged { .. }
+            | Self::NoSuchJob { .. }
+            | Self::Late { .. }
+            | Self::Withdrawn { .. }
+            | Self::Limit { .. }
+            | Self::Ledger(_)
+            | Self::Stopped { .. }
+            | Self::Broken { .. } => return self.message(),
+        };
+        Message::new("plan-because", "{what}: {cause}")
+            .with("what", self.message())
+            .with("cause", cause)
+    }
+
     /// The same for programs.
     pub const fn code(&self) -> FailureCode {
         match self {
@@ -459,9 +579,11 @@ impl Engine {
         planning.job_planned(job_id, before, None).await?;
         planned.approval = self.approval_of(job, &planned);
         if planned.approval.is_some() && planned.items > APPROVED_AT_ONCE {
-            let what = format!(
-                "more than {APPROVED_AT_ONCE} items that wait for one approval; cut the file into several"
+            let what = Message::new(
+                "limit-approval",
+                "more than {most} items that wait for one approval; cut the file into several",
             );
+            let what = what.with("most", APPROVED_AT_ONCE);
             return Err(PlanError::Limit {
                 job: job.name.clone(),
                 what,
@@ -524,7 +646,7 @@ impl Engine {
             };
             let failed = |source| PlanError::Source {
                 job: job.name.clone(),
-                source,
+                source: Box::new(source),
             };
             let from = request.file_of(job, file, &self.config)?;
             let mut options = options.clone();
@@ -588,7 +710,7 @@ impl RunRequest {
                 let reach = self.reach(file, &path, config);
                 let reach = reach.map_err(|source| PlanError::Source {
                     job: job.name.clone(),
-                    source,
+                    source: Box::new(source),
                 })?;
                 Ok(ItemFileOrigin::Path(path, reach))
             }
@@ -609,8 +731,9 @@ impl RunRequest {
             self.at,
             self.timezone,
         );
-        let name = render_constant(file, &run, params)
-            .map_err(|what| PlanError::Workflow(Diagnostics::from(file.diagnostic(what))))?;
+        let name = render_constant(file, &run, params).map_err(|what| {
+            PlanError::Workflow(Diagnostics::from(file.diagnostic(what.to_string())))
+        })?;
         Ok(self.workflow.folder.join(name))
     }
 
@@ -788,7 +911,12 @@ impl ContractColumn {
                 None => kept.push(item),
                 Some((name, why)) => chunk.refusals.push(RejectedRow::of_item(
                     &item,
-                    format!("the contract {name} {why}; nothing is charged against it until it is active again"),
+                    Message::new(
+                        "row-contract-stopped",
+                        "the contract {name} {why}; nothing is charged against it until it is active again",
+                    )
+                    .with("name", name)
+                    .with("why", why.clone()),
                 )),
             }
         }
@@ -874,7 +1002,7 @@ async fn write(
         if refusal.alarming {
             tracing::warn!(
                 line = refusal.line,
-                reason = refusal.reason,
+                reason = %refusal.reason,
                 "a key was given again with other content"
             );
         }
@@ -923,20 +1051,24 @@ fn within_limits(limits: &Limits, planned: &PlannedJob) -> Result<(), PlanError>
     if let Some(most) = limits.items
         && planned.items > most
     {
-        return over(format!("more than {most} items"));
+        return over(Message::new("limit-items", "more than {most} items").with("most", most));
     }
     if let Some((code, _)) = planned.sums.iter().find(|(_, sum)| **sum > SUM_MAX) {
-        return over(format!(
-            "its rows add up to more {code} than a ledger can sum"
-        ));
+        let sum = Message::new(
+            "limit-sum",
+            "its rows add up to more {code} than a ledger can sum",
+        );
+        return over(sum.with("code", *code));
     }
     // Rows in a currency without a limit were refused, if there are limits at all.
     for (code, (minor, currency)) in &planned.totals {
         if let Some(most) = limits.total.get(*code).filter(|most| minor > most) {
-            return over(format!(
-                "more than {} {code}",
-                decimal_text(i128::from(*most), *currency)
-            ));
+            let most = decimal_text(i128::from(*most), *currency);
+            return over(
+                Message::new("limit-total", "more than {most} {code}")
+                    .with("most", most)
+                    .with("code", *code),
+            );
         }
     }
     Ok(())
@@ -1104,7 +1236,7 @@ impl RowChunk {
                 let names = renderer.names_of(row);
                 let key = names.key.as_deref().and_then(|key| scope.refused_key(key));
                 self.refused_keys.extend(key.map(|key| (key, row.line)));
-                let rejected = scope.rejected(row.line, reasons.join("; "), names);
+                let rejected = scope.rejected(row.line, Message::all(reasons), names);
                 self.refusals.push(rejected);
             }
         }

@@ -15,6 +15,7 @@ use tokio::runtime::Handle;
 use crate::contracts::ContractRows;
 use crate::vault::{StoredInputError, Vault, open_stored, sealed};
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_ledger::{ItemRow, Ledger, LedgerError, PlannedContract, RejectedRow, filed_again_as};
 use payrun_project::job_kinds::JobKind;
 use payrun_project::workflow::source::{self, FileReading, FileRow, RowError};
@@ -217,7 +218,7 @@ impl ItemRows {
     }
 
     fn cells(&self, item: &ItemRow) -> Result<Vec<String>, RowReadError> {
-        let refused = |reason: String| {
+        let refused = |reason: Message| {
             RowReadError::Row(RowError {
                 line: item.line,
                 reason,
@@ -245,18 +246,20 @@ impl ItemRows {
             .clone()
             .find(|(name, _)| !self.secret.contains(*name))
         {
-            return Err(refused(format!(
-                "the column {name} holds personal data; it may go into a field for such data only"
-            )));
+            let personal = Message::new(
+                "column-personal",
+                "the column {name} holds personal data; it may go into a field for such data only",
+            );
+            return Err(refused(personal.with("name", name)));
         }
         if wanted.next().is_some() {
             let key = item
                 .key_hash
-                .ok_or_else(|| refused("the item has no key".to_owned()))?;
+                .ok_or_else(|| refused(Message::new("item-no-key", "the item has no key")))?;
             input = open_stored(self.vault.as_deref(), input, fields, (item.id, key)).map_err(
                 |error| match error {
                     StoredInputError::Ledger(error) => RowReadError::Ledger(error),
-                    StoredInputError::Vault(error) => refused(error.to_string()),
+                    StoredInputError::Vault(error) => refused(error.message()),
                 },
             )?;
         }

@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use thiserror::Error;
 
 use super::request::{PreparedEgms, ReplyData, prepare};
-use super::sign::{Message, SignKey};
+use super::sign::{SignKey, SignedMessage};
 use super::wire::{self, MASKED};
 use crate::egms::account::EgmsConfig;
 use crate::exchange::{self, before, evidence, header, of_failure, probes, read_base, with_reply};
@@ -147,7 +147,7 @@ impl EgmsClient {
             about: _,
             idempotency_key,
         } = prepared;
-        let signature = self.key.sign(Message {
+        let signature = self.key.sign(SignedMessage {
             method: method.as_str(),
             target,
             date_time,
@@ -181,7 +181,7 @@ impl EgmsClient {
         let signature = header(headers, "authorization").ok_or("there is no Authorization")?;
         let date_time = header(headers, "datetime").ok_or("there is no DateTime")?;
         let msg_id = header(headers, "msgid").ok_or("there is no MsgID")?;
-        let message = Message {
+        let message = SignedMessage {
             method,
             target,
             date_time,

@@ -18,7 +18,7 @@ use super::account::SignType;
 
 /// What a signature covers, beside the key.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a> {
+pub struct SignedMessage<'a> {
     /// Upper case.
     pub method: &'a str,
     /// Path and query, without the host.
@@ -50,8 +50,8 @@ impl SignKey {
     }
 
     /// The signature of a message: hex, lower case.
-    pub fn sign(&self, message: Message<'_>) -> String {
-        let Message {
+    pub fn sign(&self, message: SignedMessage<'_>) -> String {
+        let SignedMessage {
             method,
             target,
             date_time,
@@ -82,7 +82,7 @@ impl SignKey {
 
     /// Whether a signature is that of a message. Takes as long for every wrong one of the same
     /// length.
-    pub fn verifies(&self, message: Message<'_>, signature: &str) -> bool {
+    pub fn verifies(&self, message: SignedMessage<'_>, signature: &str) -> bool {
         let right = self.sign(message);
         verify_slices_are_equal(right.as_bytes(), signature.to_ascii_lowercase().as_bytes()).is_ok()
     }
@@ -102,8 +102,8 @@ mod tests {
     const E1: &str = "c0696645edb9f8413dcd458892cbcf9143ecd3fbde8a16c4d46d2f95e65ee4b2";
     const E2_HMAC: &str = "70d50b5c26986bc470c064a67caeb387f61e0e75c06c5e6f1cea37a44ac91b6c";
 
-    fn e1(body: &str) -> Message<'_> {
-        Message {
+    fn e1(body: &str) -> SignedMessage<'_> {
+        SignedMessage {
             method: "POST",
             target: "/g2/v0/payment/acq/10130014/evo.offline.payment",
             date_time: "20240305175825+0800",
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    const E2: Message<'_> = Message {
+    const E2: SignedMessage<'_> = SignedMessage {
         method: "GET",
         target: "/g2/v1/payment/mer/S024116/payment?merchantTransID=TX001",
         date_time: "2024-01-01T00:00:00+08:00",

@@ -11,6 +11,7 @@ use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, amount_of, li
 use crate::items::state_machine::decide;
 use payrun_domain::approval::{Batch, BatchOrigin, BatchRow as Content};
 use payrun_domain::item::Event;
+use payrun_domain::message::Message;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
@@ -45,7 +46,7 @@ pub(crate) async fn move_awaiting(
     tx: &mut WriteTx,
     job_id: i64,
     event: &Event,
-    why: &str,
+    why: &Message,
     now: Timestamp,
 ) -> Result<u64, LedgerError> {
     let failed = |source| LedgerError::of(OPERATION, source);
@@ -70,7 +71,7 @@ pub(crate) async fn move_awaiting(
         let mut moved = Vec::with_capacity(rows.len());
         for row in &rows {
             let stored = ItemRecord::read(row)?;
-            let mut to = decide(&stored, event, &policy, now)?.because(Some(why.to_owned()));
+            let mut to = decide(&stored, event, &policy, now)?.because(Some(why.clone()));
             // Approved or not, a run sends nothing before its time.
             to.next_at = to
                 .next_at

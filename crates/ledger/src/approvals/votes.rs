@@ -20,6 +20,7 @@ use crate::error::LedgerError;
 use payrun_domain::actor::Authorization;
 use payrun_domain::approval::{ApprovalRight, right};
 use payrun_domain::item::Event;
+use payrun_domain::message::Message;
 use payrun_domain::money::Currency;
 use payrun_domain::time::Timestamp;
 
@@ -449,7 +450,7 @@ async fn approve(
         tx,
         approval.job_id,
         &Event::Approve,
-        &format!("approved by {}", by.words()),
+        &Message::new("approved-by", "approved by {who}").with("who", by.words()),
         now,
     )
     .await?;
@@ -484,13 +485,14 @@ async fn withdraw(
         (
             ApprovalState::Expired,
             "approval.expire",
-            "nobody approved the batch in time".to_owned(),
+            Message::new("batch-expired", "nobody approved the batch in time"),
         )
     } else {
         (
             ApprovalState::Rejected,
             "approval.reject",
-            format!("the batch was rejected by {}", by.words()),
+            Message::new("batch-rejected-by", "the batch was rejected by {who}")
+                .with("who", by.words()),
         )
     };
     let items = move_awaiting(tx, approval.job_id, event, &why, now).await?;

@@ -17,6 +17,7 @@ use crate::db::stored_values;
 use crate::items::item_rows::list;
 use crate::{Ledger, LedgerError, PlanWriter};
 use payrun_domain::ids::KeyHash;
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 use payrun_domain::subscription::Period;
 
@@ -203,7 +204,7 @@ impl PlanWriter {
         &mut self,
         account: &str,
         names: &[&str],
-    ) -> Result<BTreeMap<String, String>, LedgerError> {
+    ) -> Result<BTreeMap<String, Message>, LedgerError> {
         let failed = |source| LedgerError::of("looking for contracts that are not charged", source);
         let rows = sqlx::query(STOPPED)
             .bind(list(names))
@@ -214,15 +215,16 @@ impl PlanWriter {
             let (state, since): (String, Option<String>) =
                 (row.try_get("state")?, row.try_get("since")?);
             let since = since
-                .map(|since| format!(" since {since}"))
-                .unwrap_or_default();
-            let reason = row
-                .try_get::<Option<String>, _>("reason")?
-                .unwrap_or_default();
-            Ok((
-                row.try_get("contract")?,
-                format!("is {state}{since}: {reason}"),
-            ))
+                .map(|since| Message::new("contract-since", " since {since}").with("since", since));
+            let reason: Option<String> = row.try_get("reason")?;
+            let stopped = match state.as_str() {
+                "ended" => Message::new("contract-is-ended", "is ended{since}: {reason}"),
+                _ => Message::new("contract-is-suspended", "is suspended{since}: {reason}"),
+            };
+            let stopped = stopped
+                .with("since", since)
+                .with("reason", reason.unwrap_or_default());
+            Ok((row.try_get("contract")?, stopped))
         };
         rows.map_err(failed)?
             .iter()

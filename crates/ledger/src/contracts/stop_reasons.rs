@@ -16,6 +16,7 @@ use crate::items::claim::TERMINATION;
 use crate::items::item_rows::list;
 use crate::planning::replacement::filed_again_as;
 use crate::{Ledger, LedgerError};
+use payrun_domain::message::Message;
 use payrun_domain::time::Timestamp;
 
 /// Why nothing of an item is sent.
@@ -26,14 +27,14 @@ pub enum StopReason {
         /// The contract, as the gateway names it.
         contract: String,
         /// Since when and why.
-        why: String,
+        why: Message,
     },
     /// Its contract has ended.
     Ended {
         /// The contract, as the gateway names it.
         contract: String,
         /// Since when and why.
-        why: String,
+        why: Message,
     },
     /// Its period falls due after the last day of its contract.
     Behind {
@@ -65,40 +66,59 @@ pub enum StopReason {
     },
 }
 
+impl StopReason {
+    /// Why, and what to do.
+    pub fn message(&self) -> Message {
+        match self {
+            Self::Suspended { contract, why } => Message::new(
+                "stop-contract-suspended",
+                "its contract {contract} is suspended {why}; nothing is charged against it until it is active again: `payrun contracts \
+                 resume {contract} --reason WHY` first",
+            )
+            .with("contract", contract)
+            .with("why", why.clone()),
+            Self::Ended { contract, why } => Message::new(
+                "stop-contract-ended",
+                "its contract {contract} is ended {why}; nothing is charged against it any more: what the payer owes needs a contract \
+                 that is active",
+            )
+            .with("contract", contract)
+            .with("why", why.clone()),
+            Self::Behind { contract, last } => Message::new(
+                "stop-contract-behind-last-day",
+                "its period falls due after the last day of its contract {contract}, {last}; import the contract with a later `end` \
+                 first",
+            )
+            .with("contract", contract)
+            .with("last", last),
+            Self::Revoked { run, job, at } => Message::new(
+                "stop-approval-revoked",
+                "the batch of run {run} job {job} was rejected after its approval, at {at}; nothing more of it is sent: what is to be \
+                 paid after all needs a batch of its own, with keys of its own, that is approved",
+            )
+            .with("run", *run)
+            .with("job", job)
+            .with("at", at.to_string()),
+            Self::RunWithdrawn { run, by } => Message::new(
+                "stop-run-withdrawn",
+                "its run {run} is withdrawn by {by}; nothing more of it is sent, and nothing is tried again before that has ended: \
+                 `payrun withdraw {run} --reason WHY` carries it to its end",
+            )
+            .with("run", *run)
+            .with("by", by),
+            Self::OwnBatch { author } => Message::new(
+                "stop-own-batch",
+                "it was withdrawn from a batch that {author} started and somebody else approved: only who might have approved it has it \
+                 sent again",
+            )
+            .with("author", author),
+        }
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Suspended { contract, why } => write!(
-                f,
-                "its contract {contract} is suspended {why}; nothing is charged against it until it is active again: \
-                 `payrun contracts resume {contract} --reason WHY` first"
-            ),
-            Self::Ended { contract, why } => write!(
-                f,
-                "its contract {contract} is ended {why}; nothing is charged against it any more: what the payer owes needs \
-                 a contract that is active"
-            ),
-            Self::Behind { contract, last } => write!(
-                f,
-                "its period falls due after the last day of its contract {contract}, {last}; import the contract with a \
-                 later `end` first"
-            ),
-            Self::Revoked { run, job, at } => write!(
-                f,
-                "the batch of run {run} job {job} was rejected after its approval, at {at}; nothing more of it is sent: what \
-                 is to be paid after all needs a batch of its own, with keys of its own, that is approved"
-            ),
-            Self::RunWithdrawn { run, by } => write!(
-                f,
-                "its run {run} is withdrawn by {by}; nothing more of it is sent, and nothing is tried again before that has \
-                 ended: `payrun withdraw {run} --reason WHY` carries it to its end"
-            ),
-            Self::OwnBatch { author } => write!(
-                f,
-                "it was withdrawn from a batch that {author} started and somebody else approved: only who might have approved it \
-                 has it sent again"
-            ),
-        }
+        self.message().fmt(f)
     }
 }
 
@@ -314,10 +334,9 @@ impl StoppedContract {
     fn stops(&self, due: Option<&str>) -> Option<StopReason> {
         let contract = self.contract.clone();
         let since = self.since.as_deref().unwrap_or("some day");
-        let why = format!(
-            "since {since}: {}",
-            self.reason.as_deref().unwrap_or_default()
-        );
+        let why = Message::new("stop-since", "since {since}: {reason}")
+            .with("since", since)
+            .with("reason", self.reason.as_deref().unwrap_or_default());
         match (self.state.as_str(), due, self.last.as_deref()) {
             ("suspended", _, _) => Some(StopReason::Suspended { contract, why }),
             ("ended", _, _) => Some(StopReason::Ended { contract, why }),

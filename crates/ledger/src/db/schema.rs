@@ -38,6 +38,7 @@ macro_rules! migrations {
             "0015_withdrawn_runs"
             "0016_smaller_indexes"
             "0017_bulk_items"
+            "0018_reasons_in_other_languages"
         )
     };
     ($engine:literal: $($file:literal)+) => {

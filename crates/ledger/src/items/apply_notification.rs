@@ -145,7 +145,7 @@ async fn apply_one(
                 (true, false) => NotificationOutcome::NoChange,
                 (false, _) => NotificationOutcome::Applied,
             };
-            (outcome, moved.reason, None)
+            (outcome, moved.reason.map(|reason| reason.to_string()), None)
         }
     };
     let ending = NotificationEnd {

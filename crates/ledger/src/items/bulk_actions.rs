@@ -16,9 +16,11 @@ use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::items::operator_action::{ActionResult, OperatorAction};
+use crate::planning::rejected_rows::message_text;
 use crate::reads::item_pages::{AmountIn, BulkItems, ItemFilter};
 use payrun_domain::actor::Authorization;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::Currency;
 use payrun_domain::time::Timestamp;
 
@@ -212,6 +214,8 @@ pub struct BulkRefusal {
     pub code: String,
     /// And for people.
     pub words: String,
+    /// The same, as it can be said in other languages.
+    pub told: Message,
 }
 
 /// How items were chosen, as it is kept.
@@ -403,7 +407,7 @@ impl Ledger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<BulkRefusal>, LedgerError> {
-        let query = "select item_id, code, words from bulk_refusals where bulk_action = $1 and item_id > $2 \
+        let query = "select item_id, code, words, message from bulk_refusals where bulk_action = $1 and item_id > $2 \
                      order by item_id limit $3";
         let rows = sqlx::query(query)
             .bind(id)
@@ -413,10 +417,14 @@ impl Ledger {
             .await
             .map_err(reading)?;
         let refusal = |row: &AnyRow| {
+            let words: String = row.try_get(2).map_err(reading)?;
+            let kept: Option<&str> = row.try_get(3).map_err(reading)?;
+            let told = kept.and_then(|kept| serde_json::from_str(kept).ok());
             Ok(BulkRefusal {
                 item: row.try_get(0).map_err(reading)?,
                 code: row.try_get(1).map_err(reading)?,
-                words: row.try_get(2).map_err(reading)?,
+                told: told.unwrap_or_else(|| Message::plain(words.clone())),
+                words,
             })
         };
         rows.iter().map(refusal).collect()
@@ -495,6 +503,7 @@ pub(super) async fn note_progress(
         if !result.count_done(&mut moved, &mut withdrawn) {
             refused.push(json!({
                 "item": item, "code": result.refusal_code(), "words": result.words(),
+                "message": message_text(&result.message()),
             }));
         }
     }
@@ -510,8 +519,9 @@ pub(super) async fn note_progress(
         .execute(tx.connection())
         .await
         .map_err(failed)?;
-    let insert = "insert into bulk_refusals (bulk_action, item_id, code, words) \
-                  select $1, cast(value ->> 'item' as bigint), value ->> 'code', value ->> 'words' from json_each($2)";
+    let insert = "insert into bulk_refusals (bulk_action, item_id, code, words, message) \
+                  select $1, cast(value ->> 'item' as bigint), value ->> 'code', value ->> 'words', value ->> 'message' \
+                  from json_each($2)";
     if !refused.is_empty() {
         sqlx::query(insert)
             .bind(id)

@@ -14,9 +14,11 @@ use crate::items::claimed_item::ClaimKind;
 use crate::items::item_rows::{ChangeBatch, ItemChange, ItemRecord, Lease, list};
 use crate::items::settle::Attempt;
 use crate::items::state_machine::decide;
+use crate::planning::rejected_rows::message_text;
 use payrun_domain::answer::{Answer, Cause};
 use payrun_domain::history::EventKind;
 use payrun_domain::item::{Event, Move, State};
+use payrun_domain::message::Message;
 use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
 
@@ -55,6 +57,7 @@ pub(crate) const RECALLED: &str = "\
 
 pub(crate) const BUMP: &str = "\
     update items set next_at = cast(b.value ->> 'next_at' as bigint), reason = b.value ->> 'reason', \
+      reason_message = b.value ->> 'message', \
       reason_code = b.value ->> 'reason_code' \
     from json_each($1) as b where items.id = cast(b.value ->> 'id' as bigint)";
 
@@ -114,11 +117,17 @@ impl DueItems {
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         let moved = decide(&stored, &Event::Cancel, &quota.policy, now)?;
-        let by_person = stored
-            .withdrawn
-            .as_ref()
-            .map(|withdrawal| format!("withdrawn by {withdrawal}; nothing more was sent"));
-        let reason = by_person.or_else(|| stopped.map(|stopped| format!("withdrawn: {stopped}")));
+        let by_person = stored.withdrawn.as_ref().map(|withdrawal| {
+            Message::new(
+                "withdrawn-nothing-more",
+                "withdrawn by {who}; nothing more was sent",
+            )
+            .with("who", withdrawal)
+        });
+        let reason = by_person.or_else(|| {
+            let withdrawn = Message::new("withdrawn-since", "withdrawn: {why}");
+            stopped.map(|stopped| withdrawn.with("why", stopped.message()))
+        });
         self.withdrawn.push((stored, moved.because(reason)));
         Ok(())
     }
@@ -227,7 +236,8 @@ impl DueItems {
                 json!({
                     "id": id,
                     "next_at": now.plus(waits.time()).millis(),
-                    "reason": waits.sentence(),
+                    "reason": waits.message().to_string(),
+                    "message": message_text(&waits.message()),
                     "reason_code": waits.code().as_str(),
                 })
             })
@@ -258,12 +268,21 @@ impl WaitReason {
         }
     }
 
-    const fn sentence(self) -> &'static str {
+    const fn message(self) -> Message {
         match self {
-            Self::Busy => "waits: an earlier item of the same contract has not ended",
-            Self::NeedsReview => "waits: an earlier item of the same contract needs review",
-            Self::Paused => "waits: its contract is paused",
-            Self::Ending => "waits: its contract is to be terminated",
+            Self::Busy => Message::new(
+                "waits-contract-busy",
+                "waits: an earlier item of the same contract has not ended",
+            ),
+            Self::NeedsReview => Message::new(
+                "waits-contract-needs-review",
+                "waits: an earlier item of the same contract needs review",
+            ),
+            Self::Paused => Message::new("waits-contract-paused", "waits: its contract is paused"),
+            Self::Ending => Message::new(
+                "waits-contract-ending",
+                "waits: its contract is to be terminated",
+            ),
         }
     }
 }

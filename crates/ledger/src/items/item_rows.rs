@@ -12,10 +12,12 @@ use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
 use crate::items::gateway_numbers::{keep_numbers, numbers_of};
 use crate::items::settle::AttemptLine;
+use crate::planning::rejected_rows::message_text;
 use payrun_domain::answer::Receipt;
 use payrun_domain::history::EventKind;
 use payrun_domain::ids::{KeyHash, OrderNumber, OrderNumberError};
 use payrun_domain::item::{Alarm, Item, Move, QueryPurpose, State, heeding};
+use payrun_domain::message::Message;
 use payrun_domain::money::{Amount, Currency};
 use payrun_domain::policy::Policy;
 use payrun_domain::reason::ReasonCode;
@@ -347,8 +349,8 @@ impl ChangeBatch {
 pub(crate) const TOLD_BEFORE: &str = "told_before";
 
 /// A reason with what was told before a retry, where nothing new was learnt since.
-fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
-    let reason = written.moved.reason.as_deref();
+fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, Message>> {
+    let reason = written.moved.reason.as_ref();
     let state = written.moved.item.state;
     let in_vain = written.moved.code == Some(ReasonCode::AskedInVain);
     // What is written is put together by payrun, and what was stored has been read.
@@ -364,11 +366,12 @@ fn reason_of<'a>(written: &'a ItemChange<'a>) -> Option<Cow<'a, str>> {
     let before = before
         .and_then(serde_json::Value::as_str)
         .filter(|_| state.is_open() || in_vain);
-    match (reason, before) {
-        (Some(reason), Some(before)) => Some(Cow::Owned(format!("{reason}; before: {before}"))),
-        (None, Some(before)) => Some(Cow::Owned(format!("before: {before}"))),
-        (reason, None) => reason.map(Cow::Borrowed),
-    }
+    let Some(before) = before else {
+        return reason.map(Cow::Borrowed);
+    };
+    let before = Message::new("told-before", "before: {words}").with("words", before);
+    let all = reason.cloned().into_iter().chain([before]).collect();
+    Some(Cow::Owned(Message::all(all)))
 }
 
 /// One row of `items` after its move, as [`WRITE`] reads it: by position, what is rare at the end. Named
@@ -393,8 +396,9 @@ struct ItemLine<'a> {
     query_purpose: Option<String>,
     receipt: Option<&'a Receipt>,
     result: Option<&'a str>,
-    reason: Option<Cow<'a, str>>,
+    reason: Option<String>,
     reason_code: Option<&'static str>,
+    reason_message: Option<String>,
 }
 
 /// A field that is mostly null.
@@ -418,6 +422,7 @@ impl Serialize for ItemLine<'_> {
             self.reason_code.map(text),
             self.unresolved_since.map(number),
             self.query_purpose.as_deref().map(text),
+            self.reason_message.as_deref().map(text),
         ];
         // What is missing at the end is null, and need not be read.
         let used = rare
@@ -450,6 +455,7 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<ItemLine<'a>, LedgerErro
         | QueryPurpose::ResendDeclined
         | QueryPurpose::Unmapped(_)) => serde_json::to_string(purpose).ok(),
     };
+    let reason = reason_of(written);
     Ok(ItemLine {
         id: stored.id,
         version: stored.version,
@@ -467,24 +473,25 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<ItemLine<'a>, LedgerErro
         query_purpose,
         receipt: next.receipt.as_ref(),
         result: written.result.or(stored.result.as_deref()),
-        reason: reason_of(written),
+        reason_message: reason.as_deref().and_then(message_text),
+        reason: reason.map(|reason| reason.to_string()),
         reason_code: written.moved.code.map(ReasonCode::as_str),
     })
 }
 
 /// One row of `events`, likewise: item, version, time, event, from, to, detail, alarm.
-type EventLine<'a> = (
+type EventLine = (
     i64,
     i64,
     i64,
     &'static str,
     &'static str,
     &'static str,
-    Option<&'a str>,
+    Option<String>,
     Option<&'static str>,
 );
 
-fn event_line<'a>(written: &'a ItemChange<'a>) -> EventLine<'a> {
+fn event_line(written: &ItemChange<'_>) -> EventLine {
     (
         written.stored.id,
         written.stored.version + 1,
@@ -492,7 +499,7 @@ fn event_line<'a>(written: &'a ItemChange<'a>) -> EventLine<'a> {
         written.event.as_str(),
         written.stored.item.state.as_str(),
         written.moved.item.state.as_str(),
-        written.moved.reason.as_deref(),
+        written.moved.reason.as_ref().map(Message::to_string),
         written.moved.alarm.map(Alarm::as_str),
     )
 }

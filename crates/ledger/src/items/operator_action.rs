@@ -29,6 +29,7 @@ use payrun_domain::answer::AnswerKind;
 use payrun_domain::approval::{ApprovalRight, right};
 use payrun_domain::history::AttemptKind;
 use payrun_domain::item::{Event, IllegalMove, Move, Resolution, State, apply, heeding};
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 use payrun_domain::reason::ReasonCode;
 use payrun_domain::time::Timestamp;
@@ -61,11 +62,13 @@ impl OperatorAction {
         }
     }
 
-    const fn done(&self) -> &'static str {
+    const fn told(&self) -> Message {
         match self {
-            Self::Cancel => "cancelled",
-            Self::Retry => "to be tried again",
-            Self::Resolve(_) => "resolved",
+            Self::Cancel => Message::new("cancelled-by", "cancelled by {who}: {why}"),
+            Self::Retry => {
+                Message::new("to-be-tried-again-by", "to be tried again by {who}: {why}")
+            }
+            Self::Resolve(_) => Message::new("resolved-by", "resolved by {who}: {why}"),
         }
     }
 
@@ -185,49 +188,85 @@ impl ActionResult {
 
     /// What became of it, for people.
     pub fn words(&self) -> String {
+        self.message().to_string()
+    }
+
+    /// The same, as it can be said in other languages.
+    pub fn message(&self) -> Message {
+        let named = |item: &i64, message: Message| message.with("item", *item);
         match self {
-            Self::Moved(state) => format!("it {} now", state.predicate()),
-            Self::Withdrawn(State::NeedsReview) => WITHDRAWN_NEEDS_REVIEW.to_owned(),
-            Self::Withdrawn(state) => {
-                format!(
-                    "it {}: nothing more of it is sent, and what is under way is queried until it has ended",
-                    state.predicate()
+            Self::Moved(state) => Message::new("action-moved", "it {predicate} now")
+                .with("predicate", state.predicate_told()),
+            Self::Withdrawn(State::NeedsReview) => {
+                Message::new(
+                    "action-withdrawn-needs-review",
+                    "it needs review, and nothing more of it is sent; nobody queries it any more: say what became of it with `payrun resolve`",
                 )
             }
-            Self::Refused(illegal) => illegal.to_string(),
-            Self::ContractBusy => {
-                "another item of its contract is in flight; wait until that has ended".to_owned()
-            }
-            Self::NeverApproved => {
-                "it was withdrawn before it was approved; plan it anew, its key is free".to_owned()
-            }
-            Self::Changed => "it has moved since it was counted".to_owned(),
-            Self::EvidenceGone => {
-                "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)".to_owned()
-            }
-            Self::FiledAgain(by) => {
-                format!("it is filed again with other content as item {by}; retry that one")
-            }
-            Self::Clashes(other) => format!(
-                "item {other} is for the same in another way, the whole or a part of it, or the same number in other capitals: both together \
-                 are more than the whole; it may be tried again once that item has failed or was cancelled"
+            Self::Withdrawn(state) => Message::new(
+                "action-withdrawn",
+                "it {predicate}: nothing more of it is sent, and what is under way is queried until it has ended",
+            )
+            .with("predicate", state.predicate_told()),
+            Self::Refused(illegal) => illegal.message(),
+            Self::ContractBusy => Message::new(
+                "action-contract-busy",
+                "another item of its contract is in flight; wait until that has ended",
             ),
-            Self::DoneAs(other) => format!(
-                "item {other} is for the same, by another row, and did it, may have done it or may still do it: both together would do it \
-                 twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use the \
-                 job kind redeclare with way: modify"
+            Self::NeverApproved => Message::new(
+                "action-never-approved",
+                "it was withdrawn before it was approved; plan it anew, its key is free",
             ),
-            Self::OtherPayment(other) => format!(
-                "item {other} names the same payment by another number, so one of the two names a payment that is not meant: look which is \
-                 right (payrun show --item {other}). It may be tried again once that item has failed or was cancelled; if this one is wrong, \
-                 mend its row"
+            Self::Changed => {
+                Message::new("action-changed", "it has moved since it was counted")
+            }
+            Self::EvidenceGone => Message::new(
+                "action-evidence-gone",
+                "its run is so old that its evidence and input are gone (retention.evidence in payrun.yaml)",
             ),
-            Self::GivenBackAs(later) => format!(
-                "item {later} was planned later and gives the same back of the same payment; both together would give it back twice. It may be \
-                 tried again once that item has failed or was cancelled; if both are meant, give a row with a key of its own"
+            Self::FiledAgain(by) => named(
+                by,
+                Message::new(
+                    "action-filed-again",
+                    "it is filed again with other content as item {item}; retry that one",
+                ),
             ),
-            Self::Stopped(stopped) => stopped.to_string(),
-            Self::NoSuchItem => "there is no such item".to_owned(),
+            Self::Clashes(other) => named(
+                other,
+                Message::new(
+                    "action-clashes",
+                    "item {item} is for the same in another way, the whole or a part of it, or the same number in other capitals: both \
+                     together are more than the whole; it may be tried again once that item has failed or was cancelled",
+                ),
+            ),
+            Self::DoneAs(other) => named(
+                other,
+                Message::new(
+                    "action-done-as",
+                    "item {item} is for the same, by another row, and did it, may have done it or may still do it: both together would \
+                     do it twice. It may be tried again once that item has failed or was cancelled; to change what was declared, use \
+                     the job kind redeclare with way: modify",
+                ),
+            ),
+            Self::OtherPayment(other) => named(
+                other,
+                Message::new(
+                    "action-other-payment",
+                    "item {item} names the same payment by another number, so one of the two names a payment that is not meant: look \
+                     which is right (payrun show --item {item}). It may be tried again once that item has failed or was cancelled; if \
+                     this one is wrong, mend its row",
+                ),
+            ),
+            Self::GivenBackAs(later) => named(
+                later,
+                Message::new(
+                    "action-given-back",
+                    "item {item} was planned later and gives the same back of the same payment; both together would give it back twice. \
+                     It may be tried again once that item has failed or was cancelled; if both are meant, give a row with a key of its own",
+                ),
+            ),
+            Self::Stopped(stopped) => stopped.message(),
+            Self::NoSuchItem => Message::new("action-no-such-item", "there is no such item"),
         }
     }
 }
@@ -590,17 +629,11 @@ async fn move_item(
     let moved = match apply(&stored.item, &action.event(), &policy_of(&row)?, now) {
         Ok(moved) => {
             // What follows of a retry: whether it is asked about first, and until when.
-            let follows = moved
-                .reason
-                .as_ref()
-                .filter(|_| matches!(action, OperatorAction::Retry));
-            let follows = follows.map_or_else(String::new, |follows| format!("; {follows}"));
-            moved.because(Some(format!(
-                "{} by {}: {}{follows}",
-                action.done(),
-                by.who,
-                by.why
-            )))
+            let follows = moved.reason.clone();
+            let follows = follows.filter(|_| matches!(action, OperatorAction::Retry));
+            let done = action.told().with("who", by.who).with("why", by.why);
+            let told = std::iter::once(done).chain(follows).collect();
+            moved.because(Some(Message::all(told)))
         }
         Err(illegal) => return Ok(Err(ActionResult::Refused(illegal))),
     };

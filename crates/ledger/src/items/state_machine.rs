@@ -5,6 +5,7 @@ use crate::items::item_rows::ItemRecord;
 use crate::planning::replacement::ReplacedItem;
 use payrun_domain::evidence::{self, Consequence, Evidence};
 use payrun_domain::item::{Event, Move, apply};
+use payrun_domain::message::Message;
 use payrun_domain::policy::Policy;
 use payrun_domain::time::Timestamp;
 
@@ -35,9 +36,11 @@ pub(crate) fn follow(
     Ok(match (consequence, replacement(stored)) {
         (Consequence::Move(moved), Some(by)) if moved.alarm.is_some() => {
             Consequence::Move(moved.with_words(|reason| {
-                format!(
-                    "{reason}; it was filed again as item {by}, so both may have happened: `payrun show --item {by}`"
-                )
+                let again = Message::new(
+                    "filed-again-both",
+                    "it was filed again as item {by}, so both may have happened: `payrun show --item {by}`",
+                );
+                Message::all(vec![reason, again.with("by", by)])
             }))
         }
         (consequence, _) => consequence,

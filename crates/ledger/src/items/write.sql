@@ -20,6 +20,8 @@ update items set
   -- What is asked about again and again keeps the reason that it began with. None that is open has a code.
   reason           = coalesce(m.value ->> 14,
     case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end),
+  reason_message   = case when m.value ->> 14 is not null then m.value ->> 18
+    when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason_message end,
   reason_code      = m.value ->> 15
 from json_each(?) as m where items.id = m.value ->> 0 and items.version = m.value ->> 1;
 

@@ -21,6 +21,8 @@ moved as (
     -- What is asked about again and again keeps the reason that it began with. None that is open has a code.
     reason           = coalesce(m.value ->> 14,
       case when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason end),
+    reason_message   = case when m.value ->> 14 is not null then m.value ->> 18
+      when items.state = m.value ->> 2 and items.state in ('pending', 'unknown') then items.reason_message end,
     reason_code      = m.value ->> 15
   from json_each($1) as m
   where items.id = cast(m.value ->> 0 as bigint) and items.version = cast(m.value ->> 1 as bigint)

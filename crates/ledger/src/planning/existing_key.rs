@@ -13,6 +13,7 @@ use crate::planning::rejected_rows::{RejectedRow, duplicate_in_run, refusal_of};
 use crate::planning::replacement::ReplacementCheck;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 
 /// The item that has a key.
@@ -62,43 +63,65 @@ impl ExistingKey {
         }
         let same = self.content_hash == Some(item.content_hash);
         let (run, id, state) = (self.run_id, self.id, self.state);
-        let amount = self
-            .amount
-            .map(|amount| format!(", {amount}"))
-            .unwrap_or_default();
-        let open = if self.is_open() {
-            ", which is still open and is not changed by this row"
-        } else {
-            ""
+        let item_told = |reason: Message| {
+            reason
+                .with("run", run)
+                .with("item", id)
+                .with("state", state.told())
         };
+        let is_open = self.is_open().then(|| {
+            Message::new(
+                "key-still-open",
+                ", which is still open and is not changed by this row",
+            )
+        });
+        let amount = self.amount.map(|amount| {
+            Message::new("key-amount", ", {amount}").with("amount", amount.to_string())
+        });
         let reason = if !same && !matches!(item.again, ReplacementCheck::Never) {
-            format!(
-                "run {run} has this key with other content (item {id}, {state}{amount}){open}; only what has failed or needs review is filed \
-                 again with other content (what was accepted: job kind redeclare with way: modify)"
-            )
+            item_told(Message::new(
+                "key-accepted-with-other-content",
+                "run {run} has this key with other content (item {item}, {state}{amount}){open}; only what has failed or needs review is \
+                 filed again with other content (what was accepted: job kind redeclare with way: modify)",
+            ))
+            .with("amount", amount)
+            .with("open", is_open)
         } else if matches!(item.again, ReplacementCheck::TooLate) {
-            format!(
-                "run {run} has this key with another buyer or other content beside it (item {id}, {state}): what this row says now is \
+            item_told(Message::new(
+                "key-with-another-buyer",
+                "run {run} has this key with another buyer or other content beside it (item {item}, {state}): what this row says now is \
                  not filed; only what has failed or needs review is filed again with other content (what was accepted: job kind \
-                 redeclare with way: modify, where its gateway takes a buyer; else it cannot be changed there)"
-            )
+                 redeclare with way: modify, where its gateway takes a buyer; else it cannot be changed there)",
+            ))
         } else if same {
             let mended = match (&item.again, self.state) {
                 (ReplacementCheck::Possible, State::Failed | State::NeedsReview) => {
-                    "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content"
-                        .to_owned()
+                    Some(Message::new(
+                        "key-mend-and-give-again",
+                        "; mend the row and give it again: the gateway is asked what it has, and it is filed with the new content",
+                    ))
                 }
-                (_, State::Cancelled) => {
-                    format!("; `payrun retry {id} --reason WHY` has that item sent after all")
-                }
-                (_, _) => String::new(),
+                (_, State::Cancelled) => Some(
+                    Message::new(
+                        "key-retry-cancelled",
+                        "; `payrun retry {item} --reason WHY` has that item sent after all",
+                    )
+                    .with("item", id),
+                ),
+                (_, _) => None,
             };
-            format!("run {run} has this key already (item {id}, {state}){mended}")
+            item_told(Message::new(
+                "key-had-already",
+                "run {run} has this key already (item {item}, {state}){remedy}",
+            ))
+            .with("remedy", mended)
         } else {
             let remedy = match self.state {
-                State::Failed | State::Cancelled => format!(
-                    "a mended row needs a new key; as it was, `payrun retry {id} --reason WHY` tries the item again"
-                ),
+                State::Failed | State::Cancelled => Message::new(
+                    "key-mended-needs-new",
+                    "a mended row needs a new key; as it was, `payrun retry {item} --reason WHY` tries the item again",
+                )
+                .with("item", id),
                 State::Planned
                 | State::AwaitingApproval
                 | State::Sending
@@ -107,11 +130,17 @@ impl ExistingKey {
                 | State::NeedsReview
                 | State::Succeeded
                 | State::Rejected
-                | State::Skipped => "give a new key if it is another thing".to_owned(),
+                | State::Skipped => {
+                    Message::new("key-give-new", "give a new key if it is another thing")
+                }
             };
-            format!(
-                "run {run} has this key with other content (item {id}, {state}{amount}){open}; {remedy}"
-            )
+            item_told(Message::new(
+                "key-with-other-content",
+                "run {run} has this key with other content (item {item}, {state}{amount}){open}; {remedy}",
+            ))
+            .with("amount", amount)
+            .with("open", is_open)
+            .with("remedy", remedy)
         };
         let state = if same {
             State::Skipped

@@ -20,9 +20,11 @@ use crate::error::LedgerError;
 use crate::items::item_rows::{hex, list};
 use crate::planning::plan::PlanWriter;
 use crate::planning::planned_items::NewItem;
-use crate::planning::rejected_rows::RejectedRow;
-use crate::planning::whole_or_parts::{Replaced, refused_as, wait_for_nobody};
+use crate::planning::rejected_rows::{RejectedRow, message_text};
+use crate::planning::whole_or_parts::{Replaced, other_row, refused_as, wait_for_nobody};
 use payrun_domain::ids::KeyHash;
+use payrun_domain::item::State;
+use payrun_domain::message::Message;
 
 const OPERATION: &str = "looking for other numbers of a payment";
 
@@ -122,21 +124,21 @@ struct NamedLine<'a> {
 /// Numbers of which rows of one job make different payments: why no row with one of them is sent.
 #[derive(Debug, Default)]
 pub(super) struct DoubtfulNames {
-    of: HashMap<(i64, NameKey), String>,
+    of: HashMap<(i64, NameKey), Message>,
 }
 
 impl DoubtfulNames {
     /// Why a row is not sent.
-    fn why(&self, job_id: i64, keys: Vec<NameKey>) -> Option<&String> {
+    fn why(&self, job_id: i64, keys: Vec<NameKey>) -> Option<&Message> {
         keys.into_iter().find_map(|key| self.of.get(&(job_id, key)))
     }
 
     /// Doubts numbers, and returns those that nobody doubted before.
-    fn add(&mut self, job_id: i64, keys: Vec<NameKey>, why: &str) -> Vec<NameKey> {
+    fn add(&mut self, job_id: i64, keys: Vec<NameKey>, why: &Message) -> Vec<NameKey> {
         let mut new = Vec::new();
         for key in keys {
             if let Entry::Vacant(place) = self.of.entry((job_id, key.clone())) {
-                place.insert(why.to_owned());
+                place.insert(why.clone());
                 new.push(key);
             }
         }
@@ -170,7 +172,7 @@ struct OtherName {
     id: i64,
     run_id: i64,
     line: u64,
-    state: String,
+    state: State,
     keys: Vec<NameKey>,
     written: String,
 }
@@ -184,7 +186,10 @@ impl OtherName {
             id,
             run_id: row.try_get("run_id").map_err(failed)?,
             line: stored_values::unsigned(line, ("items", &id, "line"))?,
-            state: row.try_get("state").map_err(failed)?,
+            state: stored_values::state(
+                row.try_get("state").map_err(failed)?,
+                ("items", &id, "state"),
+            )?,
             keys: keys_of(row)?,
             written: row.try_get("payment_written").map_err(failed)?,
         })
@@ -193,32 +198,43 @@ impl OtherName {
     /// Why a row is refused that names its payment otherwise.
     fn refuse(&self, item: &NewItem, names: &PaymentNames, run_id: i64) -> RejectedRow {
         let (id, run, written) = (self.id, self.run_id, &self.written);
-        let other = if run == run_id {
-            format!("line {} of this run", self.line)
-        } else {
-            format!("item {id} of run {run} ({})", self.state)
-        };
+        let other = other_row((run, id, self.line), self.state.told(), run_id);
         let look = if run == run_id {
-            "look which is right, and mend the wrong row".to_owned()
-        } else {
-            format!(
-                "look which is right (payrun show --item {id}), and mend this row or leave it out; as it is, it may come again once \
-                 that item has failed or was cancelled"
+            Message::new(
+                "payment-mend-wrong-row",
+                "look which is right, and mend the wrong row",
             )
+        } else {
+            Message::new(
+                "payment-mend-this-row",
+                "look which is right (payrun show --item {item}), and mend this row or leave it out; as it is, it may come again once \
+                 that item has failed or was cancelled",
+            )
+            .with("item", id)
         };
-        let named = named(names);
         let reason = if self.shares_a_number(names) {
-            format!("{other} names its payment {written}, and this row {named}: {ONE_EACH}; {look}")
+            Message::new(
+                "payment-named-otherwise",
+                "{other} names its payment {written}, and this row {named}: {one_each}; {look}",
+            )
+            .with("one_each", ONE_EACH)
         } else {
             let part = names
                 .part
                 .as_ref()
                 .map_or_else(String::new, |part| part.join("/"));
-            format!(
+            Message::new(
+                "payment-part-of-another",
                 "{other} is for {part} of the payment {written}, and this row of {named}: the number of a part is of one payment, and \
-                 the same would be declared twice; {look}"
+                 the same would be declared twice; {look}",
             )
+            .with("part", part)
         };
+        let reason = reason
+            .with("other", other)
+            .with("written", written)
+            .with("named", named(names))
+            .with("look", look);
         refused_as(item, reason)
     }
 
@@ -232,8 +248,10 @@ impl OtherName {
     }
 }
 
-const ONE_EACH: &str =
-    "a payment has one number of each, and by a mistyped one the same would be declared twice";
+const ONE_EACH: Message = Message::new(
+    "payment-one-number-each",
+    "a payment has one number of each, and by a mistyped one the same would be declared twice",
+);
 
 /// A payment with the names of its fields, for people.
 fn named(names: &PaymentNames) -> String {
@@ -252,12 +270,16 @@ fn keys_of(row: &AnyRow) -> Result<Vec<NameKey>, LedgerError> {
 }
 
 /// Why no row of a payment is sent that rows of one file name by different numbers.
-fn both_refused((line, written): (u64, &str), (other, names): (u64, &PaymentNames)) -> String {
-    format!(
-        "line {line} is of the payment {written}, and line {other} of {}: they share a number or a part, so one of them is mistyped, \
+fn both_refused((line, written): (u64, &str), (other, names): (u64, &PaymentNames)) -> Message {
+    Message::new(
+        "payment-both-refused",
+        "line {line} is of the payment {written}, and line {other} of {named}: they share a number or a part, so one of them is mistyped, \
          and nobody can tell which: no row with one of these numbers is sent; mend the wrong row",
-        named(names)
     )
+    .with("line", line)
+    .with("written", written)
+    .with("other", other)
+    .with("named", named(names))
 }
 
 impl PlanWriter {
@@ -345,7 +367,7 @@ impl PlanWriter {
                 }
             }
         }
-        let mut doubted: HashMap<i64, String> = HashMap::new();
+        let mut doubted: HashMap<i64, Message> = HashMap::new();
         loop {
             new.extend(self.doubtful.spread(job_id, rows));
             if new.is_empty() {
@@ -382,10 +404,10 @@ impl PlanWriter {
     async fn reject_doubtful(
         &mut self,
         job_id: i64,
-        doubted: HashMap<i64, String>,
+        doubted: HashMap<i64, Message>,
     ) -> Result<Vec<RejectedRow>, LedgerError> {
         let failed = |source| LedgerError::of("refusing rows that clash", source);
-        let mut of_reason: HashMap<String, Vec<i64>> = HashMap::new();
+        let mut of_reason: HashMap<Message, Vec<i64>> = HashMap::new();
         for (id, why) in doubted {
             of_reason.entry(why).or_default().push(id);
         }
@@ -393,7 +415,8 @@ impl PlanWriter {
         for (why, ids) in of_reason {
             let rejected = sqlx::query(include_str!("reject_planned.sql"))
                 .bind(list(&ids))
-                .bind(&why);
+                .bind(why.to_string())
+                .bind(message_text(&why));
             let rejected = rejected
                 .fetch_all(self.connection().await?)
                 .await
@@ -454,11 +477,15 @@ fn place(row: &AnyRow) -> Result<usize, LedgerError> {
 }
 
 /// Why a row is refused whose payment the gateway has shown with another number.
-fn otherwise(names: &PaymentNames, [order_no, transaction_id]: &[String; 2]) -> String {
-    format!(
-        "the gateway has shown this payment as {order_no}/{transaction_id}, and this row names {}: {ONE_EACH}; mend this row",
-        named(names)
+fn otherwise(names: &PaymentNames, [order_no, transaction_id]: &[String; 2]) -> Message {
+    Message::new(
+        "payment-shown-otherwise",
+        "the gateway has shown this payment as {order_no}/{transaction_id}, and this row names {named}: {one_each}; mend this row",
     )
+    .with("order_no", order_no)
+    .with("transaction_id", transaction_id)
+    .with("named", named(names))
+    .with("one_each", ONE_EACH)
 }
 
 /// The item that names the payment of another (a row of `items`) otherwise, were that to be tried

@@ -1,5 +1,5 @@
--- What a job ($2) has planned of a whole ($1), where its rows are for the whole and for parts of it: rejected, and why ($3).
-update items set state = 'rejected', reason = $3, next_at = null,
+-- What a job ($2) has planned of a whole ($1), where its rows are for the whole and for parts of it: rejected, and why ($3, and for other languages $4).
+update items set state = 'rejected', reason = $3, reason_message = $4, next_at = null,
   -- What makes no item holds neither a key nor a number, so that the right row may have them. Its fields are not kept. The order
   -- number that it gave stays for people.
   key_hash = null, content_hash = null, exclusive_key = null, order_no = custom_order_no, custom_order_no = null, part_of = null, part = null,

@@ -16,6 +16,7 @@ use crate::planning::planned_items::NewItem;
 use crate::planning::references::{ItemReference, keep_names};
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 
 /// Why a row makes no item.
@@ -28,7 +29,7 @@ pub struct RejectedRow {
     /// `rejected` or `skipped`.
     pub state: State,
     /// Why, in a sentence.
-    pub reason: String,
+    pub reason: Message,
     /// The item that has the key.
     pub duplicate_of: Option<i64>,
     /// Whether somebody should hear of it at once: the same key with other content.
@@ -48,7 +49,7 @@ pub struct RejectedRow {
 
 impl RejectedRow {
     /// A row that is rejected for its content.
-    pub const fn of_line(line: u64, reason: String) -> Self {
+    pub const fn of_line(line: u64, reason: Message) -> Self {
         Self {
             line,
             key: String::new(),
@@ -65,7 +66,7 @@ impl RejectedRow {
     }
 
     /// A row that would have made this item.
-    pub fn of_item(item: &NewItem, reason: String) -> Self {
+    pub fn of_item(item: &NewItem, reason: Message) -> Self {
         Self {
             key: item.key.clone(),
             amount: item.amount,
@@ -111,7 +112,8 @@ impl PlanWriter {
                     "key": refusal.key,
                     "order_no": refusal.order_number,
                     "state": refusal.state.as_str(),
-                    "reason": refusal.reason,
+                    "reason": refusal.reason.to_string(),
+                    "message": message_text(&refusal.reason),
                     "duplicate_of": refusal.duplicate_of,
                     "amount": refusal.amount.map(Amount::minor),
                     "currency": refusal.amount.map(|amount| amount.currency().code()),
@@ -168,16 +170,20 @@ impl PlanWriter {
         let failed = |source| LedgerError::of("refusing a row that another contradicts", source);
         let keys: Vec<String> = rows.iter().map(|(key, _)| hex(*key)).collect();
         let reject = include_str!("reject_contradicted.sql");
-        let reason = "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file";
+        let reason = Message::new(
+            "row-key-unreadable",
+            "another row of the file has this key and cannot be read: neither is sent; leave the right one alone in the file",
+        );
         let rejected = sqlx::query(reject)
             .bind(list(&keys))
             .bind(job_id)
-            .bind(reason);
+            .bind(reason.to_string())
+            .bind(message_text(&reason));
         let rejected = rejected
             .fetch_all(self.connection().await?)
             .await
             .map_err(failed)?;
-        self.refusals_of_planned(job_id, &rejected, reason).await
+        self.refusals_of_planned(job_id, &rejected, &reason).await
     }
 
     /// Rows of items that were planned and are rejected now, as refusals; the totals follow them.
@@ -185,7 +191,7 @@ impl PlanWriter {
         &mut self,
         job_id: i64,
         rows: &[AnyRow],
-        reason: &str,
+        reason: &Message,
     ) -> Result<Vec<RejectedRow>, LedgerError> {
         let failed = |source| LedgerError::of("refusing rows that were planned", source);
         let mut refusals = Vec::with_capacity(rows.len());
@@ -208,7 +214,7 @@ impl PlanWriter {
                 amount,
                 was_planned: true,
                 order_number: number,
-                ..RejectedRow::of_line(line, reason.to_owned())
+                ..RejectedRow::of_line(line, reason.clone())
             });
         }
         let names: Vec<_> = numbers
@@ -237,7 +243,8 @@ impl PlanWriter {
         };
         let rejected = sqlx::query(include_str!("reject_planned.sql"))
             .bind(list(&[holder.id]))
-            .bind(&refusal.reason)
+            .bind(refusal.reason.to_string())
+            .bind(message_text(&refusal.reason))
             .fetch_all(self.connection().await?)
             .await;
         rejected
@@ -252,26 +259,35 @@ impl PlanWriter {
     }
 }
 
+/// A reason as it is kept, to be said in other languages.
+pub(crate) fn message_text(reason: &Message) -> Option<String> {
+    reason.id()?;
+    serde_json::to_string(reason).ok()
+}
+
 /// A row that is refused; why, its caller says.
 pub(super) fn refusal_of(item: &NewItem) -> RejectedRow {
-    RejectedRow::of_item(item, String::new())
+    RejectedRow::of_item(item, Message::plain(""))
 }
 
 /// Its key stands in another line of the file, with other content.
 pub(super) fn contradicts(item: &NewItem, line: u64) -> RejectedRow {
-    let reason = format!(
-        "the key \"{}\" stands in line {line} too, with other content: neither row is sent; leave the right one alone in the file",
-        item.key
+    let reason = Message::new(
+        "row-key-contradicts",
+        "the key \"{key}\" stands in line {line} too, with other content: neither row is sent; leave the right one alone in the file",
     );
     RejectedRow {
-        reason,
+        reason: reason.with("key", &item.key).with("line", line),
         ..refusal_of(item)
     }
 }
 
 /// Its key stands in an earlier line of the file, which says the same.
 pub(super) fn duplicate_in_run(item: &NewItem, line: u64) -> RejectedRow {
-    let reason = format!("the key \"{}\" stands in line {line} already", item.key);
+    let reason = Message::new(
+        "row-key-again",
+        "the key \"{key}\" stands in line {line} already",
+    );
     // What one row writes out and another stands for is the same thing, done once.
     let state = if item.shared {
         State::Skipped
@@ -280,7 +296,7 @@ pub(super) fn duplicate_in_run(item: &NewItem, line: u64) -> RejectedRow {
     };
     RejectedRow {
         state,
-        reason,
+        reason: reason.with("key", &item.key).with("line", line),
         ..refusal_of(item)
     }
 }
@@ -292,7 +308,11 @@ pub(super) fn number_taken(item: &NewItem) -> RejectedRow {
         .as_ref()
         .map_or("", OrderNumber::as_str);
     RejectedRow {
-        reason: format!("the order number {number} belongs to another item"),
+        reason: Message::new(
+            "row-number-taken",
+            "the order number {number} belongs to another item",
+        )
+        .with("number", number),
         ..refusal_of(item)
     }
 }

@@ -14,6 +14,7 @@ use crate::planning::plan::PlanWriter;
 use payrun_domain::history::EventKind;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::{Move, State};
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 
 /// Whether an item does again what another one with its key did not bring about.
@@ -199,11 +200,15 @@ impl PlanWriter {
             let EarlierItem { stored, reason, .. } = &of.earlier;
             let mut result = stored.facts.clone();
             result.insert(ReplacedItem::BY.to_owned(), by.into());
-            let reason = format!(
-                "{}; filed again with other content as item {by}",
-                reason.as_deref().unwrap_or("failed")
+            let failed = || Message::new("state-failed", "failed");
+            let again = Message::new(
+                "filed-again-as",
+                "{reason}; filed again with other content as item {by}",
             );
-            let moved = Move::noted(&stored.item, reason);
+            let again = again
+                .with("reason", reason.clone().map_or_else(failed, Message::plain))
+                .with("by", by);
+            let moved = Move::noted(&stored.item, again);
             noted.push((stored, moved, serde_json::Value::Object(result).to_string()));
         }
         let written: Vec<ItemChange<'_>> = noted

@@ -22,10 +22,11 @@ use crate::error::LedgerError;
 use crate::items::item_rows::{hex, list};
 use crate::planning::plan::PlanWriter;
 use crate::planning::planned_items::NewItem;
-use crate::planning::rejected_rows::{RejectedRow, refusal_of};
+use crate::planning::rejected_rows::{RejectedRow, message_text, refusal_of};
 use crate::planning::replacement::ReplacedItem;
 use payrun_domain::ids::KeyHash;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 
 /// Takes the turn to add items that may clash, if nobody else has it; it ends with the transaction.
 const TAKE_TURN: &str = "select case when pg_try_advisory_xact_lock(1885434486, hashtext(current_schema())) then 1 else 0 end";
@@ -197,40 +198,48 @@ impl ClashingItem {
     /// Why a row is refused that clashes with it.
     fn refuse(&self, item: &NewItem, part: &ItemPart, run_id: i64) -> RejectedRow {
         let (line, id, run) = (self.line, self.id, self.run_id);
-        let other = if run == run_id {
-            format!("line {line} of this run")
-        } else {
-            format!("item {id} of run {run} ({})", self.state)
-        };
+        let other = other_row((run, id, line), self.state.told(), run_id);
         let remedy = if run == run_id {
-            "leave this row out, or the other one"
+            Message::new("part-leave-one-out", "leave this row out, or the other one")
         } else {
-            "leave this row out; it may come again once that item has failed or was cancelled"
+            Message::new(
+                "part-leave-this-out",
+                "leave this row out; it may come again once that item has failed or was cancelled",
+            )
         };
         let (whole, field) = (part.whole(), part.fields.last().map_or("", String::as_str));
         let reason = match (part.is_whole(), self.is_whole) {
-            (true, false) => format!(
-                "{other} is for a part of {whole} ({}), and this row for the whole: both together are more than the whole; {remedy}",
-                self.written
-            ),
-            (false, true) => format!(
-                "{other} is for the whole of {whole}, and this row for a part of it ({field} {}): both together are more than the \
+            (true, false) => Message::new(
+                "part-of-this-whole",
+                "{other} is for a part of {whole} ({written}), and this row for the whole: both together are more than the whole; {remedy}",
+            )
+            .with("whole", whole)
+            .with("written", &self.written)
+            .with("remedy", remedy),
+            (false, true) => Message::new(
+                "whole-of-this-part",
+                "{other} is for the whole of {whole}, and this row for a part of it ({field} {name}): both together are more than the \
                  whole; {remedy}",
-                part.name()
-            ),
-            (true, true) | (false, false) if self.written == part.written() => {
-                format!(
-                    "{other} is for {} too, under another key: {ONCE}",
-                    self.written
-                )
-            }
-            (true, true) | (false, false) => format!(
-                "{other} is for {}, from which {} differs in capitals only: no document says that the gateway tells them apart; \
-                 write it as before, or give it another number",
-                self.written,
-                part.written()
-            ),
-        };
+            )
+            .with("whole", whole)
+            .with("field", field)
+            .with("name", part.name())
+            .with("remedy", remedy),
+            (true, true) | (false, false) if self.written == part.written() => Message::new(
+                "part-under-another-key",
+                "{other} is for {written} too, under another key: {once}",
+            )
+            .with("written", &self.written)
+            .with("once", ONCE),
+            (true, true) | (false, false) => Message::new(
+                "part-in-other-capitals",
+                "{other} is for {written}, from which {own} differs in capitals only: no document says that the gateway tells them \
+                 apart; write it as before, or give it another number",
+            )
+            .with("written", &self.written)
+            .with("own", part.written()),
+        }
+        .with("other", other);
         refused_as(item, reason)
     }
 }
@@ -244,7 +253,7 @@ struct SortedRows<'a> {
     /// By whole: the rows that were kept.
     before: HashMap<KeyHash, Vec<(&'a NewItem, &'a ItemPart)>>,
     /// The wholes of which rows turned out to contradict others, and why none is sent.
-    splits: Vec<(KeyHash, String)>,
+    splits: Vec<(KeyHash, Message)>,
 }
 
 impl PlanWriter {
@@ -358,13 +367,19 @@ impl PlanWriter {
     }
 
     /// Why no row of the job is sent that is of this whole, where some contradict others.
-    fn why_split(&self, job_id: i64, part: &ItemPart) -> Option<String> {
+    fn why_split(&self, job_id: i64, part: &ItemPart) -> Option<Message> {
         let [all, one] = self.parts.split.get(&(job_id, part.of))?;
-        let whole = part.whole();
-        Some(format!(
-            "line {all} is for the whole of {whole}, and line {one} for a part of it: none of these rows is sent; leave the whole \
-             or the parts alone in the file"
-        ))
+        let split = Message::new(
+            "whole-and-parts-in-file",
+            "line {all} is for the whole of {whole}, and line {one} for a part of it: none of these rows is sent; leave the whole or \
+             the parts alone in the file",
+        );
+        Some(
+            split
+                .with("all", *all)
+                .with("one", *one)
+                .with("whole", part.whole()),
+        )
     }
 
     /// Notes that a row is for the whole and another line of its job for a part, or the other way
@@ -383,13 +398,14 @@ impl PlanWriter {
         &mut self,
         job_id: i64,
         of: KeyHash,
-        reason: &str,
+        reason: &Message,
     ) -> Result<Vec<RejectedRow>, LedgerError> {
         let failed = |source| LedgerError::of("refusing rows that clash", source);
         let rejected = sqlx::query(include_str!("reject_parts.sql"))
             .bind(hex(of))
             .bind(job_id)
-            .bind(reason);
+            .bind(reason.to_string())
+            .bind(message_text(reason));
         let rejected = rejected
             .fetch_all(self.connection().await?)
             .await
@@ -398,27 +414,52 @@ impl PlanWriter {
     }
 }
 
-pub(super) fn refused_as(item: &NewItem, reason: String) -> RejectedRow {
+pub(super) fn refused_as(item: &NewItem, reason: Message) -> RejectedRow {
     RejectedRow {
         reason,
         ..refusal_of(item)
     }
 }
 
-const ONCE: &str = "it would be done twice; a change of what was done is of another job kind (redeclare), and a mended row has \
-                    the key of before";
+const ONCE: Message = Message::new(
+    "part-once",
+    "it would be done twice; a change of what was done is of another job kind (redeclare), and a mended row has the key of before",
+);
 
-fn stands_before(line: u64, other: &ItemPart, part: &ItemPart) -> String {
-    if other.written() == part.written() {
-        let written = part.written();
-        return format!("line {line} is for {written} too, under another key: {ONCE}");
+/// The row or the item with which another row clashes.
+pub(super) fn other_row(
+    (run, item, line): (i64, i64, u64),
+    state: Message,
+    run_id: i64,
+) -> Message {
+    if run == run_id {
+        Message::new("other-line-of-run", "line {line} of this run").with("line", line)
+    } else {
+        Message::new("other-item-of-run", "item {item} of run {run} ({state})")
+            .with("item", item)
+            .with("run", run)
+            .with("state", state)
     }
-    format!(
-        "line {line} has {}, from which {} differs in capitals only: no document says that the gateway tells them apart; write it \
-         alike, or give it another number",
-        other.written(),
-        part.written()
+}
+
+fn stands_before(line: u64, other: &ItemPart, part: &ItemPart) -> Message {
+    if other.written() == part.written() {
+        return Message::new(
+            "part-in-line-under-another-key",
+            "line {line} is for {written} too, under another key: {once}",
+        )
+        .with("line", line)
+        .with("written", part.written())
+        .with("once", ONCE);
+    }
+    Message::new(
+        "part-in-line-in-other-capitals",
+        "line {line} has {written}, from which {own} differs in capitals only: no document says that the gateway tells them apart; write \
+         it alike, or give it another number",
     )
+    .with("line", line)
+    .with("written", other.written())
+    .with("own", part.written())
 }
 
 /// Whether rows clash with one another.

@@ -10,6 +10,7 @@ use crate::error::LedgerError;
 use crate::items::item_rows::amount_of;
 use payrun_domain::ids::{KeyHash, OrderNumber};
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 
@@ -54,6 +55,8 @@ pub struct ItemRow {
     pub receipt: Option<String>,
     /// Why, where the state alone does not say.
     pub reason: Option<String>,
+    /// The same, as it can be said in other languages.
+    pub told: Option<Message>,
     /// Who has withdrawn it while it may have been under way, and why.
     pub withdrawn: Option<String>,
     /// When.
@@ -174,10 +177,20 @@ pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         query_count: stored_values::unsigned(queries, ("items", &id, "query_count"))?,
         receipt: row.try_get("receipt").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
+        told: told(row).map_err(failed)?,
         withdrawn: row.try_get("withdrawn").map_err(failed)?,
         withdrawn_at: instant("withdrawn_at")?,
         result: row.try_get("result").map_err(failed)?,
         input: row.try_get("input").map_err(failed)?,
         duplicate_of: row.try_get("duplicate_of").map_err(failed)?,
     })
+}
+
+/// Why an item is in its state, as it can be said in other languages. What was kept before there
+/// were others, and what this version cannot read, is said in English.
+pub(super) fn told(row: &AnyRow) -> Result<Option<Message>, sqlx::Error> {
+    let kept: Option<&str> = row.try_get("reason_message")?;
+    let message = kept.and_then(|kept| serde_json::from_str(kept).ok());
+    let reason: Option<String> = row.try_get("reason")?;
+    Ok(reason.map(|reason| message.unwrap_or_else(|| Message::plain(reason))))
 }

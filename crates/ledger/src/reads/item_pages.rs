@@ -13,9 +13,10 @@ use crate::db::location::DbKind;
 use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
-use crate::reads::item::{ItemRow, item_row};
+use crate::reads::item::{ItemRow, item_row, told};
 use crate::statements::reconcile::TimeSpan;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::Currency;
 
 /// Which items are meant.
@@ -114,7 +115,7 @@ pub struct RejectedLine {
     /// The id of what is kept of it.
     pub item: i64,
     /// Why.
-    pub reason: String,
+    pub reason: Message,
 }
 
 impl Ledger {
@@ -213,7 +214,7 @@ impl Ledger {
         let operation = "listing the rejected rows of a job";
         let failed = |source| LedgerError::of(operation, source);
         let line = |row: &AnyRow| {
-            let reason: Option<String> = row.try_get("reason").map_err(failed)?;
+            let reason = told(row).map_err(failed)?;
             let item: i64 = row.try_get("id").map_err(failed)?;
             Ok(RejectedLine {
                 line: stored_values::unsigned(
@@ -221,7 +222,7 @@ impl Ledger {
                     ("items", &item, "line"),
                 )?,
                 item,
-                reason: reason.unwrap_or_default(),
+                reason: reason.unwrap_or_else(|| Message::plain("")),
             })
         };
         self.rows(operation, query)

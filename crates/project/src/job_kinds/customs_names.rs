@@ -3,6 +3,7 @@
 use payrun_yaml::diagnostics::nearest_name;
 
 use super::{FieldKind, InputField};
+use payrun_domain::message::MessageArgument;
 
 /// The field that holds such a code.
 const FIELD: &str = "customs";
@@ -51,16 +52,16 @@ fn with_name(code: &str) -> String {
 }
 
 /// The words that a choice takes, as people read them.
-pub(crate) fn listed(field: &str, words: &[String]) -> String {
+pub(crate) fn listed(field: &str, words: &[String]) -> MessageArgument {
     let shown = |word: &String| match field {
         FIELD => with_name(word),
         _ => word.clone(),
     };
-    words.iter().map(shown).collect::<Vec<_>>().join(", ")
+    MessageArgument::names(words.iter().map(shown))
 }
 
 /// The words that a value may mean which is none of them: by a port's name, or by its letters.
-pub(crate) fn meant(field: &str, words: &[String], value: &str) -> Option<String> {
+pub(crate) fn meant(field: &str, words: &[String], value: &str) -> Option<Vec<String>> {
     let by_name = |(code, english, chinese): &&(&str, &str, &str)| {
         let place = value.trim_end_matches(['关', '海', '市']);
         let is_named = chinese.starts_with(place) || english.eq_ignore_ascii_case(value);
@@ -83,13 +84,13 @@ pub(crate) fn meant(field: &str, words: &[String], value: &str) -> Option<String
                 }),
         );
     }
-    (!found.is_empty()).then(|| found.join(" or "))
+    (!found.is_empty()).then_some(found)
 }
 
 /// What the codes of a field are, for the notes of a template; none where it has none.
 pub(crate) fn explained(field: &InputField) -> Option<String> {
     match &field.kind {
-        FieldKind::Choice(words) if field.name == FIELD => Some(listed(FIELD, words)),
+        FieldKind::Choice(words) if field.name == FIELD => Some(listed(FIELD, words).to_string()),
         FieldKind::Choice(_)
         | FieldKind::Text { .. }
         | FieldKind::Date
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_port_is_found_by_its_name_and_by_letters_near_to_its_code() {
-        let meant = |value| meant(FIELD, &words(), value);
+        let meant = |value| Some(meant(FIELD, &words(), value)?.join(" or "));
         assert_eq!(meant("深圳").as_deref(), Some("SHENZHEN 深圳"));
         assert_eq!(meant("深圳海关").as_deref(), Some("SHENZHEN 深圳"));
         assert_eq!(meant("Shenzhen").as_deref(), Some("SHENZHEN 深圳"));

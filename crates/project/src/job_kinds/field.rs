@@ -1,15 +1,23 @@
 //! What one value of an input field may be, in plain sentences. Messages never hold a value, which
 //! may be sensitive.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::NaiveDate;
 
+use payrun_domain::message::{Message, MessageArgument};
 use payrun_domain::money::Currency;
 use payrun_domain::text::{is_unseen, unseen};
 
-use super::{Alphabet, FieldKind, FieldRule, InputField, JobKind, customs_names};
+use super::{Alphabet, FieldKind, FieldRule, InputField, JobKind, customs_names, remedies};
+
+/// The argument of a message that names the field which it is about.
+pub(crate) const FIELD: &str = "field";
+
+/// A character by its number.
+fn code(c: char) -> String {
+    format!("U+{:04X}", u32::from(c))
+}
 
 impl Alphabet {
     fn has(self, c: char) -> bool {
@@ -21,14 +29,15 @@ impl Alphabet {
         }
     }
 
-    const fn words(self) -> &'static str {
+    const fn words(self) -> Message {
         match self {
-            Self::Digits => "digits",
-            Self::OrderNumber => "letters, digits, _ and -",
-            Self::Name => {
-                "printable ASCII characters without blanks, quotation marks, back-ticks, commas and semicolons"
-            }
-            Self::Ascii => "printable ASCII characters",
+            Self::Digits => Message::new("alphabet-digits", "digits"),
+            Self::OrderNumber => Message::new("alphabet-order-number", "letters, digits, _ and -"),
+            Self::Name => Message::new(
+                "alphabet-name",
+                "printable ASCII characters without blanks, quotation marks, back-ticks, commas and semicolons",
+            ),
+            Self::Ascii => Message::new("alphabet-ascii", "printable ASCII characters"),
         }
     }
 }
@@ -49,9 +58,14 @@ impl InputField {
     ///
     /// # Errors
     /// A sentence that names the field, and not the value.
-    pub fn check(&self, value: &str) -> Result<(), String> {
+    pub fn check(&self, value: &str) -> Result<(), Message> {
+        let wrong = |reason: Message| reason.with(FIELD, &self.name);
         if let Some(why) = &self.refused {
-            return Err(format!("{} may not be given: {why}", self.name));
+            let refused = wrong(Message::new(
+                "field-refused",
+                "{field} may not be given: {why}",
+            ));
+            return Err(refused.with("why", why.clone()));
         }
         let (min, max, alphabet, utf8mb3) = match &self.kind {
             FieldKind::Text {
@@ -61,10 +75,11 @@ impl InputField {
                 utf8mb3,
             } => (min, max, alphabet, *utf8mb3),
             FieldKind::Choice(words) => {
-                return self
-                    .one_of(words, value)
-                    .map_err(|reason| format!("{reason} ({})", self.doc.trim_end_matches('.')))
-                    .map_err(|reason| self.found(reason, value));
+                let Err(reason) = self.one_of(words, value) else {
+                    return Ok(());
+                };
+                let doc = self.doc.trim_end_matches('.');
+                return Err(self.found(reason.with("doc", format!(" ({doc})")), value));
             }
             FieldKind::Date
                 if value.len() == 10 && NaiveDate::parse_from_str(value, "%Y-%m-%d").is_ok() =>
@@ -72,10 +87,11 @@ impl InputField {
                 return Ok(());
             }
             FieldKind::Date => {
-                return Err(self.found(
-                    format!("{} takes a date such as 2026-11-30", self.name),
-                    value,
+                let reason = wrong(Message::new(
+                    "field-date",
+                    "{field} takes a date such as 2026-11-30{found}",
                 ));
+                return Err(self.found(reason, value));
             }
             // What is no code at all is told where it is parsed.
             FieldKind::Currency
@@ -89,55 +105,66 @@ impl InputField {
         for c in value.chars() {
             count += 1;
             if c.is_control() {
-                return Err(format!(
-                    "{} contains a control character (U+{:04X})",
-                    self.name,
-                    u32::from(c)
+                let reason = wrong(Message::new(
+                    "field-control",
+                    "{field} contains a control character ({code})",
                 ));
+                return Err(reason.with("code", code(c)));
             }
             // Of a person's name or card nobody means what nobody sees, and the gateway compares
             // it.
             if self.sensitive && alphabet.is_none() && is_unseen(c) {
-                let reason = format!("{} takes no character that cannot be seen", self.name);
+                let reason = wrong(Message::new(
+                    "field-unseen",
+                    "{field} takes no character that cannot be seen{found}",
+                ));
                 return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));
             }
             if utf8mb3 && c.len_utf8() > 3 {
-                let reason = format!(
-                    "{} takes no emoji and no rare hanzi (characters of four bytes)",
-                    self.name
-                );
-                let reason = self.found(reason, c.encode_utf8(&mut [0; 4]));
-                return Err(if self.sensitive {
-                    reason
+                let reason = if self.sensitive {
+                    wrong(Message::new(
+                        "field-four-bytes",
+                        "{field} takes no emoji and no rare hanzi (characters of four bytes){found}",
+                    ))
                 } else {
-                    format!("{reason} (U+{:04X})", u32::from(c))
-                });
+                    wrong(Message::new("field-four-bytes-found", "{field} takes no emoji and no rare hanzi (characters of four bytes){found} ({code})"))
+                    .with("code", code(c))
+                };
+                return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));
             }
             if let Some(alphabet) = alphabet.filter(|alphabet| !alphabet.has(c)) {
-                let reason = format!("{} takes {} only", self.name, alphabet.words());
+                let reason = wrong(Message::new(
+                    "field-alphabet",
+                    "{field} takes {alphabet} only{found}",
+                ));
+                let reason = reason.with("alphabet", alphabet.words());
                 return Err(self.found(reason, c.encode_utf8(&mut [0; 4])));
             }
         }
         if count < *min || count > *max {
-            return Err(format!(
-                "{} has {count} characters; it takes {min} to {max}",
-                self.name
+            let reason = wrong(Message::new(
+                "field-length",
+                "{field} has {count} characters; it takes {min} to {max}",
             ));
+            return Err(reason
+                .with("count", count)
+                .with("min", *min)
+                .with("max", *max));
         }
         if self.in_statement && value.contains(",`") {
-            return Err(format!(
-                "{} has a comma with a back-tick behind it, by which the gateway's statement separates values: nobody could read \
+            return Err(wrong(Message::new(
+                "field-comma-back-tick",
+                "{field} has a comma with a back-tick behind it, by which the gateway's statement separates values: nobody could read \
                  the statement of that day; leave one of them out",
-                self.name
-            ));
+            )));
         }
         match self.max_bytes {
             Some(most) if value.len() > most => {
-                let bytes = value.len();
-                Err(format!(
-                    "{} has {bytes} bytes of UTF-8; this gateway takes {most}: shorten it",
-                    self.name
-                ))
+                let reason = wrong(Message::new(
+                    "field-bytes",
+                    "{field} has {bytes} bytes of UTF-8; this gateway takes {most}: shorten it",
+                ));
+                Err(reason.with("bytes", value.len()).with("most", most))
             }
             Some(_) | None => Ok(()),
         }
@@ -145,33 +172,38 @@ impl InputField {
 
     /// A refusal with what was found in the way: a character that nobody sees by its name, and of a
     /// field that is not personal the one that is out of place.
-    fn found(&self, mut reason: String, text: &str) -> String {
+    fn found(&self, reason: Message, text: &str) -> Message {
         let mut one = text.chars();
-        match (unseen(text), one.next(), one.next()) {
-            (Some(what), _, _) => {
-                let _ = write!(reason, "; it contains {what}");
-            }
+        let contains = || Message::new("field-contains", "; it contains {what}");
+        let found = match (unseen(text), one.next(), one.next()) {
+            (Some(what), _, _) => Some(contains().with("what", what)),
             (None, Some(c), None) if !self.sensitive => {
-                let _ = write!(reason, "; it contains {c:?}");
+                Some(contains().with("what", format!("{c:?}")))
             }
-            (None, _, _) => {}
-        }
-        reason
+            (None, _, _) => None,
+        };
+        reason.with("found", found)
     }
 
-    fn one_of(&self, words: &[String], value: &str) -> Result<(), String> {
+    fn one_of(&self, words: &[String], value: &str) -> Result<(), Message> {
         if words.iter().any(|word| word == value) {
             return Ok(());
         }
         let meant = customs_names::meant(&self.name, words, value);
         let meant = meant.filter(|_| !self.sensitive);
-        let meant = meant.map(|meant| format!(" (did you mean {meant}?)"));
-        Err(format!(
-            "{}{} takes one of {}",
-            self.name,
-            meant.unwrap_or_default(),
-            customs_names::listed(&self.name, words)
-        ))
+        let meant = meant.map(|meant| {
+            Message::new("field-meant", " (did you mean {words}?)")
+                .with("words", MessageArgument::either(meant))
+        });
+        Err(Message::new(
+            "field-one-of",
+            "{field}{meant} takes one of {words}{doc}{found}",
+        )
+        .with(FIELD, &self.name)
+        .with("meant", meant)
+        .with("words", customs_names::listed(&self.name, words))
+        .with("doc", "")
+        .with("found", ""))
     }
 }
 
@@ -247,9 +279,9 @@ impl JobKind {
 
     /// The kind on an account that does not take this field.
     #[must_use]
-    pub fn refusing(mut self, name: &str, why: &str) -> Self {
+    pub fn refusing(mut self, name: &str, why: Message) -> Self {
         if let Some(field) = self.fields.iter_mut().find(|field| field.name == name) {
-            field.refused = Some(why.to_owned());
+            field.refused = Some(why);
         }
         self
     }
@@ -265,14 +297,18 @@ impl JobKind {
 
     /// What is wrong with a row's fields beside each other, by the rules of the gateway. `given`
     /// finds the value of a field.
-    pub fn broken_rules<'v>(&self, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
+    pub fn broken_rules<'v>(&self, given: impl Fn(&str) -> Option<&'v str>) -> Vec<Message> {
         self.rules
             .iter()
             .flat_map(|rule| self.broken(rule, &given))
             .collect()
     }
 
-    fn broken<'v>(&self, rule: &FieldRule, given: impl Fn(&str) -> Option<&'v str>) -> Vec<String> {
+    fn broken<'v>(
+        &self,
+        rule: &FieldRule,
+        given: impl Fn(&str) -> Option<&'v str>,
+    ) -> Vec<Message> {
         let Some(value) = given(&rule.field) else {
             return Vec::new();
         };
@@ -280,23 +316,31 @@ impl JobKind {
             return Vec::new();
         }
         let why = if rule.values.is_empty() {
-            "is given".to_owned()
+            Message::new("rule-is-given", "is given")
         } else {
-            format!("is {value}")
+            Message::new("rule-is-value", "is {value}").with("value", value)
+        };
+        let broken = |reason: Message| {
+            reason
+                .with(FIELD, &rule.field)
+                .with("why", why.clone())
+                .with("remedy", remedies::told(&rule.remedy))
         };
         let field = |name: &str| self.field(name);
         let mut reasons = Vec::new();
         for name in rule.needs.iter().filter(|name| given(name).is_none()) {
-            reasons.push(format!(
-                "{} {why}, and {name} is empty: {}",
-                rule.field, rule.remedy
+            let reason = broken(Message::new(
+                "rule-needs",
+                "{field} {why}, and {other} is empty: {remedy}",
             ));
+            reasons.push(reason.with("other", name));
         }
         for name in rule.without.iter().filter(|name| given(name).is_some()) {
-            reasons.push(format!(
-                "{} {why}, so {name} must be empty: {}",
-                rule.field, rule.remedy
+            let reason = broken(Message::new(
+                "rule-without",
+                "{field} {why}, so {other} must be empty: {remedy}",
             ));
+            reasons.push(reason.with("other", name));
         }
         for (name, allowed) in &rule.only {
             let told = given(name);
@@ -307,12 +351,18 @@ impl JobKind {
                 continue;
             }
             let told = told.filter(|_| field(name).is_some_and(|field| !field.sensitive));
-            let told = told.map(|told| format!(", not {told}")).unwrap_or_default();
-            let allowed = allowed.join(" or ");
-            reasons.push(format!(
-                "{} {why}, so {name} must be {allowed}{told}: {}",
-                rule.field, rule.remedy
+            let told =
+                told.map(|told| Message::new("rule-not", ", not {value}").with("value", told));
+            let reason = broken(Message::new(
+                "rule-only",
+                "{field} {why}, so {other} must be {allowed}{told}: {remedy}",
             ));
+            reasons.push(
+                reason
+                    .with("other", name)
+                    .with("allowed", MessageArgument::either(allowed))
+                    .with("told", told),
+            );
         }
         reasons
     }
@@ -376,7 +426,10 @@ mod tests {
     #[test]
     fn what_nobody_sees_is_named_in_every_field_and_nothing_else_of_a_personal_one() {
         let declare = crate::job_kinds::JobKinds::built_in().by_name["declare"].on("wechat");
-        let told = |name: &str, value: &str| declare.field(name).unwrap().check(value).unwrap_err();
+        let told = |name: &str, value: &str| {
+            let refused = declare.field(name).unwrap().check(value).unwrap_err();
+            refused.to_string()
+        };
         assert_eq!(
             told("name", "张\u{200b}三"),
             "name takes no character that cannot be seen; it contains invisible character U+200B"
@@ -422,7 +475,7 @@ mod tests {
         };
         reason.max_bytes = Some(64);
         assert_eq!(reason.check(&"退".repeat(21)), Ok(()));
-        let told = reason.check(&"退".repeat(22)).unwrap_err();
+        let told = reason.check(&"退".repeat(22)).unwrap_err().to_string();
         assert_eq!(
             told,
             "name has 66 bytes of UTF-8; this gateway takes 64: shorten it"
@@ -435,11 +488,12 @@ mod tests {
 
     fn broken_on(kind: &str, gateway: &str, row: &[(&str, &str)]) -> Vec<String> {
         let kind = crate::job_kinds::JobKinds::built_in().by_name[kind].on(gateway);
-        kind.broken_rules(|name| {
+        let broken = kind.broken_rules(|name| {
             row.iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, value)| *value)
-        })
+        });
+        broken.iter().map(Message::to_string).collect()
     }
 
     #[test]
@@ -534,7 +588,7 @@ mod tests {
             let kind = crate::job_kinds::JobKinds::built_in().by_name["pay"].on(gateway);
             kind.field("description").unwrap().check(text)
         };
-        let reason = on("wechat", "Basic,`plan").unwrap_err();
+        let reason = on("wechat", "Basic,`plan").unwrap_err().to_string();
         assert!(
             reason.starts_with("description has a comma with a back-tick behind it"),
             "{reason}"
@@ -552,10 +606,23 @@ mod tests {
             field(false)
                 .check("abcde")
                 .unwrap_err()
+                .to_string()
                 .contains("5 characters; it takes 1 to 4")
         );
-        assert!(field(false).check("é").unwrap_err().contains("'é'"));
-        assert!(field(false).check("a\u{7}").unwrap_err().contains("U+0007"));
+        assert!(
+            field(false)
+                .check("é")
+                .unwrap_err()
+                .to_string()
+                .contains("'é'")
+        );
+        assert!(
+            field(false)
+                .check("a\u{7}")
+                .unwrap_err()
+                .to_string()
+                .contains("U+0007")
+        );
     }
 
     #[test]
@@ -572,7 +639,7 @@ mod tests {
         };
         assert_eq!(open.check("香港 é €"), Ok(()));
         for (text, code) in [("a😀", "U+1F600"), ("𠮷野", "U+20BB7")] {
-            let reason = open.check(text).unwrap_err();
+            let reason = open.check(text).unwrap_err().to_string();
             assert!(
                 reason.starts_with("name takes no emoji and no rare hanzi")
                     && reason.contains(code),
@@ -584,12 +651,14 @@ mod tests {
             ..open
         }
         .check("𠮷野")
-        .unwrap_err();
+        .unwrap_err()
+        .to_string();
         assert!(!hidden.contains('𠮷') && !hidden.contains("U+"), "{hidden}");
     }
 
     #[test]
     fn a_sensitive_value_is_not_in_the_reason() {
-        assert!(!field(true).check("é").unwrap_err().contains('é'));
+        let reason = field(true).check("é").unwrap_err().to_string();
+        assert!(!reason.contains('é'), "{reason}");
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use payrun_domain::answer::{Cause, DeclineClass, LaneEffect, NumberRule};
+use payrun_domain::message::Message;
 use payrun_domain::policy::Policy;
 use payrun_domain::subscription::ContractSignal;
 
@@ -17,10 +18,11 @@ pub mod chinese_labels;
 pub(crate) mod customs_names;
 #[cfg(test)]
 mod documented_codes;
-mod field;
+pub(crate) mod field;
 pub mod judge;
 pub mod load;
 mod outcomes;
+pub(crate) mod remedies;
 pub mod spec;
 
 /// Every job kind by name.
@@ -207,7 +209,7 @@ pub struct InputField {
     /// Of a currency: the codes that are taken; none: every code.
     pub currencies: Vec<String>,
     /// Why it may not be given on this account, where it may not.
-    pub refused: Option<String>,
+    pub refused: Option<Message>,
     /// The most bytes of UTF-8 that the gateway takes, where it counts bytes.
     pub max_bytes: Option<usize>,
     /// Whether it stands in a statement that separates values by a comma and a back-tick, and

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::comparison::{ComparedColumn, ComparedText, TextFilter};
 use super::source::FileRow;
 use super::template::Condition;
+use payrun_domain::message::Message;
 use payrun_domain::text::{folded, shown};
 
 /// How many different values are counted.
@@ -139,7 +140,7 @@ impl<'a> ExclusionFilter<'a> {
 
     /// Why it cannot be told what a row means: a value of it, whose column stands first, is nearly one
     /// that the condition names.
-    pub fn doubts(&self, row: &FileRow) -> Vec<(usize, String)> {
+    pub fn doubts(&self, row: &FileRow) -> Vec<(usize, Message)> {
         let doubt = |(index, column, texts): &(usize, &str, Vec<ExcludedText>)| {
             let value = row.get(*index).unwrap_or_default();
             if value.is_empty() || texts.iter().any(|known| known.equals(value)) {
@@ -147,11 +148,14 @@ impl<'a> ExclusionFilter<'a> {
             }
             let meant = folded(value);
             let near = texts.iter().find(|known| known.folded == meant)?;
-            let doubt = format!(
-                "differs from \"{}\" only by blanks, capitals or width: write it so, or compare item.{column}|trim|lower",
-                near.text
+            let doubt = Message::new(
+                "column-nearly",
+                "differs from \"{text}\" only by blanks, capitals or width: write it so, or compare item.{column}|trim|lower",
             );
-            Some((*index, doubt))
+            Some((
+                *index,
+                doubt.with("text", &near.text).with("column", *column),
+            ))
         };
         self.known.iter().filter_map(doubt).collect()
     }

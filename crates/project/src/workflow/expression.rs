@@ -18,6 +18,7 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, filters, tests
 use rust_decimal::Decimal;
 
 use super::comparison::{ComparedColumn, known_values, multiplied_text, text_with_number};
+use payrun_domain::message::Message;
 
 /// The steps one evaluation may take.
 const FUEL: u64 = 20_000;
@@ -324,17 +325,23 @@ impl Expression {
     ///
     /// # Errors
     /// A sentence; it may hold values of the row.
-    pub fn text_value(&self, scope: &Value) -> Result<String, String> {
+    pub fn text_value(&self, scope: &Value) -> Result<String, Message> {
         let text = self.any_text(scope)?;
         if text.len() > TEXT_MAX {
-            Err(format!("it comes out longer than {TEXT_MAX} bytes"))
+            let longer = Message::new(
+                "expression-too-long",
+                "it comes out longer than {most} bytes",
+            );
+            Err(longer.with("most", TEXT_MAX))
         } else {
             Ok(text)
         }
     }
 
-    fn any_text(&self, scope: &Value) -> Result<String, String> {
-        let value = self.value(scope).map_err(|error| problem(&error))?;
+    fn any_text(&self, scope: &Value) -> Result<String, Message> {
+        let value = self
+            .value(scope)
+            .map_err(|error| cannot_be_evaluated(&error))?;
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "minijinja's enum is open; what it adds is no text"
@@ -343,12 +350,19 @@ impl Expression {
             ValueKind::String => Ok(value.to_string()),
             ValueKind::Bool => Ok(if value.is_true() { "true" } else { "false" }.to_owned()),
             ValueKind::Number if value.is_integer() => Ok(value.to_string()),
-            ValueKind::Number => {
-                Err("it comes out as a floating-point number, which is never exact".to_owned())
-            }
+            ValueKind::Number => Err(Message::new(
+                "expression-float",
+                "it comes out as a floating-point number, which is never exact",
+            )),
             ValueKind::Plain => Ok(value.to_string()),
-            ValueKind::Undefined | ValueKind::None => Err("it comes out as nothing".to_owned()),
-            _ => Err("it comes out as a list or mapping, not as text".to_owned()),
+            ValueKind::Undefined | ValueKind::None => Err(Message::new(
+                "expression-nothing",
+                "it comes out as nothing",
+            )),
+            _ => Err(Message::new(
+                "expression-no-text",
+                "it comes out as a list or mapping, not as text",
+            )),
         }
     }
 
@@ -356,12 +370,17 @@ impl Expression {
     ///
     /// # Errors
     /// A sentence; it may hold values of the row.
-    pub fn truth(&self, scope: &Value) -> Result<bool, String> {
-        let value = self.value(scope).map_err(|error| problem(&error))?;
+    pub fn truth(&self, scope: &Value) -> Result<bool, Message> {
+        let value = self
+            .value(scope)
+            .map_err(|error| cannot_be_evaluated(&error))?;
         if value.kind() == ValueKind::Bool {
             return Ok(value.is_true());
         }
-        Err("it is neither true nor false; compare it, such as item.active == \"yes\"".to_owned())
+        Err(Message::new(
+            "expression-no-truth",
+            "it is neither true nor false; compare it, such as item.active == \"yes\"",
+        ))
     }
 }
 
@@ -384,6 +403,11 @@ fn unknown_name(name: &str) -> (String, Option<String>) {
         format!("unknown name \"{}\"", payrun_domain::text::shown(name)),
         Some(help),
     )
+}
+
+/// What the interpreter of expressions says, in its own words.
+fn cannot_be_evaluated(error: &Error) -> Message {
+    Message::new("expression-problem", "{problem}").with("problem", problem(error))
 }
 
 fn problem(error: &Error) -> String {
@@ -443,11 +467,12 @@ mod tests {
             ("Contract ID", "C-1"),
         ]);
         let expression = Expression::compile(text).map_err(|(message, _)| message)?;
-        expression.text_value(&scope(
+        let value = expression.text_value(&scope(
             item,
             map(&[("p", "q")]),
             map(&[("month", "2026-11")]),
-        ))
+        ));
+        value.map_err(|reason| reason.to_string())
     }
 
     #[test]
@@ -608,6 +633,7 @@ mod tests {
         assert!(
             value("item.long|upper")
                 .unwrap_err()
+                .to_string()
                 .contains("more than 10000 bytes")
         );
         assert_eq!(value("item.short|upper"), Ok("X".to_owned()));
@@ -661,6 +687,7 @@ mod tests {
                 .unwrap()
                 .truth(&scope)
                 .unwrap_err()
+                .to_string()
                 .contains("compare it")
         );
     }

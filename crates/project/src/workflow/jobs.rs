@@ -17,6 +17,7 @@ use crate::job_kinds::load::read_policy;
 use crate::job_kinds::{FieldKind, InputField, JobKind};
 use payrun_domain::ids::OrderNumber;
 use payrun_domain::item::State;
+use payrun_domain::message::Message;
 use payrun_domain::money::{Amount, Currency, parse_minor};
 use payrun_domain::text::{folded, shown, trimmed};
 use payrun_yaml::fields::{duration_of, integer_of, text_of};
@@ -34,14 +35,20 @@ fn on_account(kind: &JobKind, account: &GatewayConfig) -> JobKind {
     if !account.customs.sub_orders {
         kind = kind.refusing(
             "sub_order_no",
-            "this account declares whole orders only (customs.sub_orders in payrun.yaml)",
+            Message::new(
+                "refused-sub-orders",
+                "this account declares whole orders only (customs.sub_orders in payrun.yaml)",
+            ),
         );
     }
     if let GatewayKind::Cbtis(cbtis) = &account.kind
         && cbtis.customs.amounts.is_none()
         && matches!(kind.name.as_str(), "declare" | "redeclare")
     {
-        let why = "how CBTIS writes the amounts of a sub-order is not documented: ask CBTIS, and set customs.amounts in payrun.yaml";
+        let why = Message::new(
+            "refused-cbtis-sub-orders",
+            "how CBTIS writes the amounts of a sub-order is not documented: ask CBTIS, and set customs.amounts in payrun.yaml",
+        );
         kind = kind.refusing("sub_order_no", why);
     }
     match account.customs.declare_within {
@@ -812,9 +819,9 @@ fn check_constant(
         };
     }
     match field.kind {
-        FieldKind::Text { .. } | FieldKind::Choice(_) | FieldKind::Date => {
-            field.check(text).map_err(plain)
-        }
+        FieldKind::Text { .. } | FieldKind::Choice(_) | FieldKind::Date => field
+            .check(text)
+            .map_err(|reason| plain(reason.to_string())),
         FieldKind::Decimal => match currency {
             Some(currency) => parse_minor(text, currency)
                 .map(drop)

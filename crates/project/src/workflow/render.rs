@@ -22,9 +22,11 @@ use super::source::{ColumnAliases, FileKind, FileReading, FileRow};
 use super::template::{Template, TemplatePart};
 use super::unused_columns::{UnreadField, says_the_same, unread_fields};
 use super::{ItemSource, Job};
+use crate::job_kinds::field::FIELD;
 use crate::job_kinds::{FieldKind, InputField};
 use payrun_domain::identity_card;
 use payrun_domain::ids::{KEY_MAX, OrderNumber};
+use payrun_domain::message::{Message, MessageArgument};
 use payrun_domain::money::{Amount, decimal_text, parse_minor};
 use payrun_domain::text;
 use payrun_yaml::diagnostics::Diagnostics;
@@ -146,14 +148,21 @@ pub struct Renderer<'a> {
 #[derive(Default)]
 struct WrongNames {
     columns: Vec<usize>,
-    reasons: Vec<String>,
+    reasons: Vec<Message>,
 }
 
 impl WrongNames {
-    fn add(&mut self, column: usize, reason: String) {
+    fn add(&mut self, column: usize, reason: Message) {
         self.columns.push(column);
         self.reasons.push(reason);
     }
+}
+
+/// What is wrong with a column of a row.
+fn wrong_column(column: Message, what: Message) -> Message {
+    Message::new("column-wrong", "{column} {what}")
+        .with("column", column)
+        .with("what", what)
 }
 
 /// The columns that a key is made of as they stand, and that no field or order number uses.
@@ -326,13 +335,13 @@ impl<'a> Renderer<'a> {
             }
             let column = || self.column(*index, row.line);
             if let Some(what) = self.not_as_typed(*index, row, name) {
-                wrong.add(*index, format!("{} {what}", column()));
+                wrong.add(*index, wrong_column(column(), what));
                 continue;
             }
             match text::said_to_be_text(name).filter(|_| self.is_csv()) {
                 Some(said) => name = said,
                 None if self.looks_rounded(*index, name) => {
-                    wrong.add(*index, format!("{} {}", column(), text::ROUNDED_NUMBER));
+                    wrong.add(*index, wrong_column(column(), text::ROUNDED_NUMBER));
                 }
                 None => {}
             }
@@ -343,12 +352,13 @@ impl<'a> Renderer<'a> {
                 continue;
             }
             if text::is_shortened_number(name) {
-                wrong.add(*index, format!("{} {}", column(), text::SHORTENED_NUMBER));
+                wrong.add(*index, wrong_column(column(), text::SHORTENED_NUMBER));
             } else if let Some(what) = text::not_in_names(name) {
-                wrong.add(
-                    *index,
-                    format!("{} {what}: {}", column(), text::NAME_REMEDY),
-                );
+                let reason = Message::new("name-wrong", "{column} {what}: {remedy}")
+                    .with("column", column())
+                    .with("what", what)
+                    .with("remedy", text::NAME_REMEDY);
+                wrong.add(*index, reason);
             }
         }
         if changed.is_empty() {
@@ -369,7 +379,7 @@ impl<'a> Renderer<'a> {
 
     /// What Excel has made of an id that was typed into a cell: a date, or a number without the zeros
     /// before it.
-    fn not_as_typed(&self, index: usize, row: &FileRow, name: &str) -> Option<&'static str> {
+    fn not_as_typed(&self, index: usize, row: &FileRow, name: &str) -> Option<Message> {
         if name.is_empty() || !self.ids.contains(&index) {
             return None;
         }
@@ -383,7 +393,7 @@ impl<'a> Renderer<'a> {
         one: &UnreadField<'_>,
         row: &FileRow,
         values: &FieldValues<'_>,
-    ) -> Option<String> {
+    ) -> Option<Message> {
         let cell = text::trimmed(row.get(one.column)?);
         let (field, sent) = (one.field, find(values, &one.field.name));
         if cell.is_empty() || sent.is_some_and(|sent| says_the_same(field, cell, sent)) {
@@ -393,43 +403,50 @@ impl<'a> Renderer<'a> {
         let (heading, name) = (&reading.header[one.column], &field.name);
         let heading = text::shown(heading);
         let place = reading.cell(one.column, row.line);
-        let place = place
-            .map(|cell| format!(" (cell {cell})"))
-            .unwrap_or_default();
+        let place =
+            place.map(|cell| Message::new("place-cell", " (cell {cell})").with("cell", cell));
         let is_short = |text: &&str| !field.sensitive && text.chars().count() <= TOLD_MAX;
         let says = Some(cell).filter(is_short);
-        let says = says.map(|cell| format!(" and says {}", text::shown(cell)));
-        let sends = sent.filter(is_short).map_or_else(
-            || {
-                if sent.is_some() {
-                    "something else".to_owned()
-                } else {
-                    format!("no {name}")
-                }
-            },
-            text::shown,
-        );
-        let begin = format!(
-            "the column \"{heading}\"{place} is called like the field {name}{}, and the workflow does not read it: it sends {sends}",
-            says.unwrap_or_default()
-        );
-        let not_meant =
-            format!("say that the column is not meant (unused: [{heading}] beside file:)");
+        let says = says.map(|cell| {
+            Message::new("unread-says", " and says {value}").with("value", text::shown(cell))
+        });
+        let sends = match (sent.filter(is_short), sent) {
+            (Some(sent), _) => MessageArgument::Text(text::shown(sent)),
+            (None, Some(_)) => Message::new("unread-sends-other", "something else").into(),
+            (None, None) => Message::new("unread-sends-none", "no {name}")
+                .with("name", name)
+                .into(),
+        };
+        let told = |unread: Message| {
+            unread
+                .with("heading", &heading)
+                .with("place", place)
+                .with("name", name)
+                .with("says", says)
+                .with("sends", sends)
+        };
         Some(match &field.refused {
-            Some(why) => format!(
-                "{begin}, and {name} may not be given: {why}; empty the cell, or {not_meant}"
-            ),
+            Some(why) => told(Message::new(
+                "unread-refused",
+                "the column \"{heading}\"{place} is called like the field {name}{says}, and the workflow does not read it: it sends \
+                 {sends}, and {name} may not be given: {why}; empty the cell, or say that the column is not meant (unused: \
+                 [{heading}] beside file:)",
+            ))
+            .with("why", why.clone()),
             None => {
                 let column = &self.columns[one.column];
-                let alias = if text::folded(column) == text::folded(name) {
-                    String::new()
-                } else {
-                    format!("columns: {{ {name}: {heading} }} beside file:, and ")
-                };
-                format!(
-                    "{begin}; take it from the row ({alias}{name}: \"{{{{ item.{name} }}}}\" under with:), write into the cell what is \
-                     sent, or {not_meant}"
-                )
+                let alias = (text::folded(column) != text::folded(name)).then(|| {
+                    Message::new("unread-alias", "columns: { {name}: {heading} } beside file:, and ")
+                        .with("name", name)
+                        .with("heading", &heading)
+                });
+                told(Message::new(
+                    "unread-field",
+                    "the column \"{heading}\"{place} is called like the field {name}{says}, and the workflow does not read it: it \
+                     sends {sends}; take it from the row ({alias}{name}: \"{{ item.{name} }}\" under with:), write into the cell what \
+                     is sent, or say that the column is not meant (unused: [{heading}] beside file:)",
+                ))
+                .with("alias", alias)
             }
         })
     }
@@ -465,16 +482,16 @@ impl<'a> Renderer<'a> {
 
     /// A column as a message names it: as the workflow does, and as the file does where that is
     /// another name, with the cell where there is a sheet.
-    fn column(&self, index: usize, line: u64) -> String {
+    fn column(&self, index: usize, line: u64) -> Message {
         let name = &self.columns[index];
-        format!("{name}{}", self.place(name, &[index], line))
+        at_place(name, self.place(name, &[index], line))
     }
 
     /// Where in the file the value of a field stands that is made of these columns, in brackets: the
     /// heading where it is not the field's name, and the cell where there is a sheet.
-    fn place(&self, name: &str, columns: &[usize], line: u64) -> String {
+    fn place(&self, name: &str, columns: &[usize], line: u64) -> Option<Message> {
         let ([only], Some(reading)) = (columns, &self.reading) else {
-            return String::new();
+            return None;
         };
         reading.place(name, *only, line)
     }
@@ -499,17 +516,25 @@ impl<'a> Renderer<'a> {
     }
 
     /// Says of each of these mistakes of a field where in the file its value stands.
-    fn name_columns(&self, reasons: &mut [String], line: u64) {
-        for reason in reasons {
-            let begins = |one: &&FieldPlan<'_>| {
-                let rest = reason.strip_prefix(one.field.name.as_str());
-                rest.is_some_and(|rest| rest.starts_with([' ', ':']))
+    fn name_columns(&self, reasons: Vec<Message>, line: u64) -> Vec<Message> {
+        let placed = |reason: Message| {
+            let place = match reason.argument(FIELD) {
+                Some(MessageArgument::Text(name)) => {
+                    let mut plans = self.fields.iter();
+                    let one = plans.find(|one| one.field.name == *name);
+                    one.and_then(|one| {
+                        let place = self.place(name, &one.columns, line)?;
+                        Some(at_place(name, Some(place)))
+                    })
+                }
+                Some(_) | None => None,
             };
-            if let Some(one) = self.fields.iter().find(begins) {
-                let name = &one.field.name;
-                reason.insert_str(name.len(), &self.place(name, &one.columns, line));
+            match place {
+                Some(place) => reason.with(FIELD, place),
+                None => reason,
             }
-        }
+        };
+        reasons.into_iter().map(placed).collect()
     }
 
     /// Renders a row; nothing if the job's `where` leaves it out, several where a value of it
@@ -517,7 +542,7 @@ impl<'a> Renderer<'a> {
     ///
     /// # Errors
     /// A sentence for each thing that is wrong with it.
-    pub fn row(&self, row: &FileRow) -> Result<Vec<RenderedItem>, Vec<String>> {
+    pub fn row(&self, row: &FileRow) -> Result<Vec<RenderedItem>, Vec<Message>> {
         if !self.is_meant(row)? {
             return Ok(Vec::new());
         }
@@ -542,7 +567,8 @@ impl<'a> Renderer<'a> {
                 Ok(value) if is_told => values.push((field, value)),
                 Err(_) if is_told => {}
                 Ok(value) if value.is_empty() && field.required => {
-                    reasons.push(format!("{} is empty", field.name))
+                    let empty = Message::new("field-empty", "{field} is empty");
+                    reasons.push(empty.with(FIELD, &field.name))
                 }
                 Ok(value) if value.is_empty() => {}
                 Ok(value) => {
@@ -550,13 +576,11 @@ impl<'a> Renderer<'a> {
                     // It is given, right or wrong: what stands beside it needs nothing more.
                     values.push((field, value));
                 }
-                Err(reason) => reasons.push(format!("{}: {reason}", field.name)),
+                Err(reason) => reasons.push(of_field(field, reason)),
             }
         }
-        self.name_columns(&mut reasons[wrong_names..], row.line);
         let unread = self.unread.iter();
         reasons.extend(unread.filter_map(|one| self.unread_cell(one, &row, &values)));
-        let checked = reasons.len();
         self.write_card(&mut values, row.line);
         self.check_groups(&values, row.line, &mut reasons);
         self.check_together(&values, &mut reasons);
@@ -580,8 +604,7 @@ impl<'a> Renderer<'a> {
             key.map(|key| (key, order_number))
         };
         let Some((key, order_number)) = named.filter(|_| reasons.is_empty()) else {
-            self.name_columns(&mut reasons[checked..], row.line);
-            return Err(shortened(reasons));
+            return Err(shortened(self.name_columns(reasons, row.line)));
         };
         self.note_money(row.line, amount, &values);
         Ok(self
@@ -663,13 +686,13 @@ impl<'a> Renderer<'a> {
     }
 
     /// Whether the job's condition takes a row.
-    fn is_meant(&self, row: &FileRow) -> Result<bool, Vec<String>> {
+    fn is_meant(&self, row: &FileRow) -> Result<bool, Vec<Message>> {
         let Some(condition) = &self.condition else {
             return Ok(true);
         };
         let doubts = condition.doubts(row);
         if !doubts.is_empty() {
-            let named = |(index, doubt)| format!("{} {doubt}", self.column(index, row.line));
+            let named = |(index, doubt)| wrong_column(self.column(index, row.line), doubt);
             return Err(doubts.into_iter().map(named).collect());
         }
         let variables = RowVariables {
@@ -680,7 +703,10 @@ impl<'a> Renderer<'a> {
             .condition()
             .expression()
             .truth(self.scope(&variables));
-        let meant = truth.map_err(|reason| vec![format!("where: {}", self.told(reason))])?;
+        let meant = truth.map_err(|reason| {
+            let fails = Message::new("where-fails", "where: {reason}");
+            vec![fails.with("reason", self.told(reason))]
+        })?;
         if !meant {
             self.noted
                 .borrow_mut()
@@ -808,7 +834,7 @@ impl<'a> Renderer<'a> {
         &self,
         values: &[(&InputField, Cow<'_, str>)],
         line: u64,
-        reasons: &mut Vec<String>,
+        reasons: &mut Vec<Message>,
     ) {
         for group in &self.job.kind.one_of {
             let given = group
@@ -818,32 +844,44 @@ impl<'a> Renderer<'a> {
             if given != 1 {
                 let named = |name: &String| {
                     let one = self.fields.iter().find(|one| one.field.name == *name);
-                    let place = one.map(|one| self.place(name, &one.columns, line));
-                    format!("{name}{}", place.unwrap_or_default())
+                    at_place(
+                        name,
+                        one.and_then(|one| self.place(name, &one.columns, line)),
+                    )
                 };
-                let names: Vec<String> = group.iter().map(named).collect();
-                reasons.push(format!(
-                    "exactly one of {} must be given, not {given}",
-                    names.join(", ")
-                ));
+                let listed = |all: Message, one: Message| {
+                    Message::new("name-and-name", "{all}, {one}")
+                        .with("all", all)
+                        .with("one", one)
+                };
+                let exactly = Message::new(
+                    "one-of-group",
+                    "exactly one of {names} must be given, not {given}",
+                );
+                reasons.push(
+                    exactly
+                        .with("names", group.iter().map(named).reduce(listed))
+                        .with("given", given),
+                );
             }
         }
     }
 
-    fn check_together(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
+    fn check_together(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<Message>) {
         for group in &self.job.kind.all_or_none {
             let (given, missing): (Vec<&str>, Vec<&str>) = group
                 .iter()
                 .map(String::as_str)
                 .partition(|name| find(values, name).is_some());
             if let (Some(given), Some(missing)) = (given.first(), missing.first()) {
-                reasons.push(format!("{missing} is empty, and {given} needs it"));
+                let needed = Message::new("field-needed", "{field} is empty, and {other} needs it");
+                reasons.push(needed.with(FIELD, *missing).with("other", *given));
             }
         }
     }
 
     /// What the item is about may be too old for the gateway.
-    fn check_age(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<String>) {
+    fn check_age(&self, values: &[(&InputField, Cow<'_, str>)], reasons: &mut Vec<Message>) {
         let Some(bound) = &self.job.kind.not_older_than else {
             return;
         };
@@ -857,10 +895,15 @@ impl<'a> Renderer<'a> {
         let most = i64::try_from(bound.age.as_secs() / 86_400).unwrap_or(i64::MAX);
         let age = run.signed_duration_since(from).num_days();
         if age > most {
-            let field = &bound.field;
-            reasons.push(format!(
-                "{field} is {age} days before the run, and the gateway takes at most {most} days"
-            ));
+            let old = Message::new(
+                "field-too-old",
+                "{field} is {age} days before the run, and the gateway takes at most {most} days",
+            );
+            reasons.push(
+                old.with(FIELD, &bound.field)
+                    .with("age", age)
+                    .with("most", most),
+            );
         }
     }
 
@@ -886,7 +929,7 @@ impl<'a> Renderer<'a> {
     }
 
     /// What is wrong with the number of an identity card; the reason holds nothing of it.
-    fn wrong_card(&self, values: &[(&InputField, Cow<'_, str>)]) -> Option<String> {
+    fn wrong_card(&self, values: &[(&InputField, Cow<'_, str>)]) -> Option<Message> {
         let card = self
             .job
             .kind
@@ -896,14 +939,23 @@ impl<'a> Renderer<'a> {
         let today = NaiveDate::parse_from_str(&self.date, "%Y-%m-%d").ok()?;
         let error = identity_card::check(find(values, &card.number)?, today).err()?;
         let other = card.document.as_ref();
-        let other = other
-            .map(|field| format!(" (another document: say so by {field})"))
-            .unwrap_or_default();
-        Some(format!("{} {error}{other}", card.number))
+        let other = other.map(|field| {
+            Message::new(
+                "card-other-document",
+                " (another document: say so by {other})",
+            )
+            .with("other", field)
+        });
+        Some(
+            Message::new("field-card", "{field} {what}{document}")
+                .with(FIELD, &card.number)
+                .with("what", error.message())
+                .with("document", other),
+        )
     }
 
     /// What has limits has one for each currency: money in another is not meant.
-    fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<String>) {
+    fn check_limits(&self, amount: Option<Amount>, reasons: &mut Vec<Message>) {
         if let Some(amount) = amount {
             let currency = amount.currency();
             let most = self
@@ -915,10 +967,16 @@ impl<'a> Renderer<'a> {
                 .unwrap_or_else(|| currency.usual_limit());
             if amount.minor() > most {
                 let most = decimal_text(i128::from(most), currency);
-                reasons.push(format!(
-                    "the amount {amount} is more than {most}, the most that one item may be; limits: {{ item: {{ {currency}: … }} }} \
-                     allows more"
-                ));
+                let over = Message::new(
+                    "amount-over-limit",
+                    "the amount {amount} is more than {most}, the most that one item may be; limits: { item: { {currency}: … } } allows \
+                     more",
+                );
+                reasons.push(
+                    over.with("amount", amount.to_string())
+                        .with("most", most)
+                        .with("currency", currency.code()),
+                );
             }
         }
         let limits = &self.job.limits.total;
@@ -926,14 +984,15 @@ impl<'a> Renderer<'a> {
             .map(|amount| amount.currency().code())
             .filter(|_| !limits.is_empty());
         if let Some(currency) = currency.filter(|code| !limits.contains_key(*code)) {
-            let known = limits
-                .keys()
-                .map(String::as_str)
-                .collect::<Vec<_>>()
-                .join(", ");
-            reasons.push(format!(
-                "the job's limits.total names no {currency}, only {known}"
-            ));
+            let no_limit = Message::new(
+                "currency-without-limit",
+                "the job's limits.total names no {currency}, only {known}",
+            );
+            reasons.push(
+                no_limit
+                    .with("currency", currency)
+                    .with("known", MessageArgument::names(limits.keys())),
+            );
         }
     }
 
@@ -941,32 +1000,41 @@ impl<'a> Renderer<'a> {
         &self,
         variables: &RowVariables<'_>,
         values: &FieldValues<'_>,
-    ) -> Result<String, String> {
+    ) -> Result<String, Message> {
         let key = match &self.key {
-            Some(key) => self
-                .value(key, variables)
-                .map_err(|reason| format!("key: {reason}"))?,
+            Some(key) => self.value(key, variables).map_err(|reason| {
+                Message::new("key-fails", "key: {reason}").with("reason", reason)
+            })?,
             None => Cow::Owned(self.made_key(values)),
         };
         let length = key.chars().count();
         if length == 0 || length > KEY_MAX {
-            return Err(format!(
-                "the key has {length} characters; it takes 1 to {KEY_MAX}"
-            ));
+            let wrong = Message::new(
+                "key-length",
+                "the key has {length} characters; it takes 1 to {most}",
+            );
+            return Err(wrong.with("length", length).with("most", KEY_MAX));
         }
         if key.chars().any(char::is_control) {
-            return Err("the key contains a control character".to_owned());
+            return Err(Message::new(
+                "key-control",
+                "the key contains a control character",
+            ));
         }
         if key.trim() != key {
-            return Err("the key begins or ends with a space".to_owned());
+            return Err(Message::new(
+                "key-space",
+                "the key begins or ends with a space",
+            ));
         }
         let row = variables.row;
         let is_empty = |index: &&usize| row.get(**index).is_none_or(|cell| cell.trim().is_empty());
         if let Some(gap) = self.only_in_key.iter().find(is_empty) {
-            return Err(format!(
-                "{} is empty, and it is all that tells this row from another of the same: write what the row is for",
-                self.column(*gap, row.line)
-            ));
+            let empty = Message::new(
+                "key-column-empty",
+                "{column} is empty, and it is all that tells this row from another of the same: write what the row is for",
+            );
+            return Err(empty.with("column", self.column(*gap, row.line)));
         }
         Ok(key.into_owned())
     }
@@ -975,22 +1043,22 @@ impl<'a> Renderer<'a> {
         &self,
         variables: &RowVariables<'_>,
         values: &[(&InputField, Cow<'_, str>)],
-        reasons: &mut Vec<String>,
+        reasons: &mut Vec<Message>,
     ) -> Option<OrderNumber> {
         let given = match (&self.order_number, &self.job.kind.order_number) {
             (Some(plan), _) => match self.value(plan, variables) {
                 Ok(text) if text.is_empty() && self.job.derives_empty_number => return None,
-                Ok(text) if text.is_empty() => {
-                    let what = "the order number is empty; give one, or have it derived from the key (empty_order_number: derive)";
-                    Err(what.to_owned())
-                }
+                Ok(text) if text.is_empty() => Err(Message::new(
+                    "order-number-empty",
+                    "the order number is empty; give one, or have it derived from the key (empty_order_number: derive)",
+                )),
                 given => given,
             },
             (None, Some(name)) => Ok(Cow::Borrowed(find(values, name)?)),
             (None, None) => return None,
         };
         let parsed =
-            given.and_then(|text| OrderNumber::parse(&text).map_err(|error| error.to_string()));
+            given.and_then(|text| OrderNumber::parse(&text).map_err(|error| error.message()));
         parsed.map_err(|reason| reasons.push(reason)).ok()
     }
 
@@ -998,7 +1066,7 @@ impl<'a> Renderer<'a> {
         &'r self,
         plan: &'r PreparedTemplate<'a>,
         variables: &RowVariables<'r>,
-    ) -> Result<Cow<'r, str>, String> {
+    ) -> Result<Cow<'r, str>, Message> {
         match plan.0.as_slice() {
             [] => Ok(Cow::Borrowed("")),
             [ValuePiece::Text(text)] => Ok(Cow::Borrowed(text)),
@@ -1036,11 +1104,14 @@ impl<'a> Renderer<'a> {
         })
     }
 
-    fn told(&self, reason: String) -> String {
+    fn told(&self, reason: Message) -> Message {
         if self.open {
             reason
         } else {
-            "the expression cannot be evaluated for this row".to_owned()
+            Message::new(
+                "expression-fails",
+                "the expression cannot be evaluated for this row",
+            )
         }
     }
 }
@@ -1125,7 +1196,7 @@ pub fn render_constant(
     template: &Template,
     run: &RunValues,
     params: &BTreeMap<String, String>,
-) -> Result<String, String> {
+) -> Result<String, Message> {
     let mut text = String::new();
     for part in template.parts() {
         match part {
@@ -1137,7 +1208,7 @@ pub fn render_constant(
                 text.push_str(run.get(name).unwrap_or_default())
             }
             TemplatePart::Name(VariableName::Item(_)) => {
-                return Err("there is no row here".to_owned());
+                return Err(Message::new("no-row-here", "there is no row here"));
             }
             TemplatePart::Expression(expression) => {
                 let scope = scope(Value::UNDEFINED, params_value(params), run_value(run));
@@ -1196,12 +1267,26 @@ fn find<'v>(values: &'v [(&InputField, Cow<'_, str>)], name: &str) -> Option<&'v
         .map(|(_, value)| &**value)
 }
 
+/// A name with where in the file its value stands.
+fn at_place(name: &str, place: Option<Message>) -> Message {
+    Message::new("at-place", "{name}{place}")
+        .with("name", name)
+        .with("place", place)
+}
+
+/// What is wrong with the value of a field.
+fn of_field(field: &InputField, reason: Message) -> Message {
+    Message::new("field-wrong", "{field}: {reason}")
+        .with(FIELD, &field.name)
+        .with("reason", reason)
+}
+
 /// Not more mistakes than a person reads.
-fn shortened(mut reasons: Vec<String>) -> Vec<String> {
+fn shortened(mut reasons: Vec<Message>) -> Vec<Message> {
     if reasons.len() > MISTAKES_MAX {
         let more = reasons.len() - MISTAKES_MAX;
         reasons.truncate(MISTAKES_MAX);
-        reasons.push(format!("and {more} more"));
+        reasons.push(Message::new("and-more", "and {more} more").with("more", more));
     }
     reasons
 }
@@ -1283,6 +1368,7 @@ mod tests {
         renderer
             .row(&FileRow::of(2, cells))
             .map(|rendered| rendered.into_iter().next())
+            .map_err(|reasons| reasons.iter().map(Message::to_string).collect())
     }
 
     fn monthly(cells: &[&str]) -> Result<Option<RenderedItem>, Vec<String>> {

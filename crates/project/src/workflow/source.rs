@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::ItemFileFormat;
+use payrun_domain::message::{Message, MessageArgument};
 use payrun_domain::text::{inert, shown};
 use payrun_system::regular_file;
 use payrun_yaml::diagnostics::nearest_name;
@@ -131,16 +132,16 @@ pub struct RowError {
     /// The line it begins on, from 1.
     pub line: u64,
     /// What is wrong, without the row's values.
-    pub reason: String,
+    pub reason: Message,
     /// Whether nothing after it can be read: the file as a whole must be refused.
     pub fatal: bool,
 }
 
 impl RowError {
-    fn at(line: u64, reason: impl Into<String>) -> Self {
+    const fn at(line: u64, reason: Message) -> Self {
         Self {
             line,
-            reason: reason.into(),
+            reason,
             fatal: false,
         }
     }
@@ -150,7 +151,6 @@ impl RowError {
 #[derive(Debug, Error)]
 pub enum SourceError {
     /// Opening or reading failed.
-    #[error("the item file {} cannot be read", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -160,41 +160,32 @@ pub enum SourceError {
     },
     /// It lies where it may not be read from; or, for a caller of the API, it is not there, or no
     /// file.
-    #[error(
-        "there is no item file {} in the project, or in a folder that inputs: of payrun.yaml names; add its folder there, or send \
-         the file (over the API: POST /api/v1/files, and its name under inputs)",
-        path.display()
-    )]
     Outside {
         /// Which file.
         path: PathBuf,
     },
     /// Neither given nor to be told from the name.
-    #[error("the format of {} is not known; say format: csv, jsonl or xlsx", path.display())]
     Format {
         /// Which file.
         path: PathBuf,
     },
     /// The header, or the first line of JSON Lines, does not name the columns.
-    #[error("{}:{line}: {reason}", path.display())]
     Header {
         /// Which file.
         path: PathBuf,
         /// Which line.
         line: u64,
         /// What is wrong.
-        reason: String,
+        reason: Message,
     },
     /// It is text in an encoding that nobody said, or not in the one that was said.
-    #[error("{}: {reason}", path.display())]
     Encoding {
         /// Which file.
         path: PathBuf,
         /// What is wrong, and what to do.
-        reason: String,
+        reason: Message,
     },
     /// A line of a file that was sent has U+0000.
-    #[error("{}:{line}: the line has the character U+0000; take it out", path.display())]
     Nul {
         /// Which file.
         path: PathBuf,
@@ -202,13 +193,65 @@ pub enum SourceError {
         line: u64,
     },
     /// It is no workbook, has a password or is too large, or the sheet is not there.
-    #[error("{}: {reason}", path.display())]
     Workbook {
         /// Which file.
         path: PathBuf,
         /// What is wrong, and what to do.
-        reason: String,
+        reason: Message,
     },
+}
+
+impl SourceError {
+    /// What is wrong, and what to do; without the cause of what could not be read.
+    pub fn message(&self) -> Message {
+        let in_file =
+            |path: &Path, message: Message| message.with("file", path.display().to_string());
+        match self {
+            Self::Read { path, source: _ } => in_file(
+                path,
+                Message::new("file-unreadable", "the item file {file} cannot be read"),
+            ),
+            Self::Outside { path } => in_file(
+                path,
+                Message::new(
+                    "file-outside",
+                    "there is no item file {file} in the project, or in a folder that inputs: of payrun.yaml names; add its folder \
+                     there, or send the file (over the API: POST /api/v1/files, and its name under inputs)",
+                ),
+            ),
+            Self::Format { path } => in_file(
+                path,
+                Message::new(
+                    "file-format",
+                    "the format of {file} is not known; say format: csv, jsonl or xlsx",
+                ),
+            ),
+            Self::Header { path, line, reason } => {
+                let wrong = Message::new("file-header", "{file}:{line}: {reason}");
+                in_file(
+                    path,
+                    wrong.with("line", *line).with("reason", reason.clone()),
+                )
+            }
+            Self::Encoding { path, reason } | Self::Workbook { path, reason } => {
+                let wrong = Message::new("file-wrong", "{file}: {reason}");
+                in_file(path, wrong.with("reason", reason.clone()))
+            }
+            Self::Nul { path, line } => {
+                let nul = Message::new(
+                    "file-nul",
+                    "{file}:{line}: the line has the character U+0000; take it out",
+                );
+                in_file(path, nul.with("line", *line))
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for SourceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.message().fmt(f)
+    }
 }
 
 /// The column of the reasons in a file of rejected rows that payrun gave out.
@@ -274,7 +317,10 @@ fn rows_of(
             let found = header::find(
                 || rows.header(),
                 options,
-                "the sheet is empty; one of its first rows must name the columns",
+                Message::new(
+                    "sheet-empty",
+                    "the sheet is empty; one of its first rows must name the columns",
+                ),
             );
             let header = checked(found, path)?;
             rows.check_layout(&header, options)
@@ -310,7 +356,10 @@ fn csv_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRow
     let found = header::find(
         || rows.header(),
         options,
-        "the file is empty; one of its first lines must name the columns",
+        Message::new(
+            "file-empty-header",
+            "the file is empty; one of its first lines must name the columns",
+        ),
     );
     let has_all = |found: &Header| header::has_all(&found.as_written, options);
     let is_other = encoding != TextEncoding::Utf8;
@@ -340,16 +389,20 @@ fn other_with_columns(
     file: &File,
     said: TextEncoding,
     options: &FileOptions,
-) -> io::Result<Option<String>> {
+) -> io::Result<Option<Message>> {
     for other in encoding::others(file, said)? {
         if sample::names_columns(file, other, options)? {
-            return Ok(Some(format!(
-                "in {} the file has not all of the columns, and in {} it has: there it reads {}. Say encoding: {} {BESIDE}",
-                said.name(),
-                other.name(),
-                sample::lines(file, other, options)?,
-                other.as_str()
-            )));
+            let refused = Message::new(
+                "encoding-other-has-columns",
+                "in {said} the file has not all of the columns, and in {other} it has: there it reads {lines}. Say encoding: {word} {beside}",
+            );
+            let refused = refused
+                .with("said", said.name())
+                .with("other", other.name())
+                .with("lines", sample::lines(file, other, options)?)
+                .with("word", other.as_str())
+                .with("beside", BESIDE);
+            return Ok(Some(refused));
         }
     }
     Ok(None)
@@ -360,34 +413,40 @@ fn doubt(
     file: &File,
     taken: TextEncoding,
     options: &FileOptions,
-) -> io::Result<(Option<String>, Option<String>)> {
+) -> io::Result<(Option<String>, Option<Message>)> {
     let reads = sample::lines(file, taken, options)?;
     let doubt = match encoding::likelier(file, taken)? {
         None => None,
-        Some(other) => Some(format!(
-            "many of its characters are unusual in {}, and in {} they are common: there it reads {}. If that is right, say \
-             encoding: {} {BESIDE}",
-            taken.name(),
-            other.name(),
-            sample::lines(file, other, options)?,
-            other.as_str()
-        )),
+        Some(other) => Some(
+            Message::new(
+                "encoding-doubt",
+                "many of its characters are unusual in {taken}, and in {other} they are common: there it reads {lines}. If that is \
+                 right, say encoding: {word} {beside}",
+            )
+            .with("taken", taken.name())
+            .with("other", other.name())
+            .with("lines", sample::lines(file, other, options)?)
+            .with("word", other.as_str())
+            .with("beside", BESIDE),
+        ),
     };
     Ok((Some(reads), doubt))
 }
 
 /// Where the encoding is said.
-const BESIDE: &str =
-    "beside file: (--input and contracts import: --encoding; POST /api/v1/files: &encoding=)";
+const BESIDE: Message = Message::new(
+    "encoding-beside",
+    "beside file: (--input and contracts import: --encoding; POST /api/v1/files: &encoding=)",
+);
+
+/// What is said of a file of JSON Lines without a line.
+const FILE_EMPTY: Message = Message::new("file-empty", "the file is empty");
 
 fn json_rows_of(file: File, path: &Path, options: &FileOptions) -> Result<FileRows, SourceError> {
     let (file, encoding) = decoded(file, path, options)?;
     let mut rows = JsonLines::new(file);
     let mut first = Some(rows.header());
-    let header = checked(
-        header::find(|| first.take(), options, "the file is empty"),
-        path,
-    )?;
+    let header = checked(header::find(|| first.take(), options, FILE_EMPTY), path)?;
     let kind = FileKind::JsonLines(encoding);
     Ok(FileRows::of(
         header,
@@ -427,26 +486,42 @@ fn decoded(
     let again = file.try_clone().map_err(unreadable)?;
     let reason = match encoding::decode(file, options.encoding).map_err(unreadable)? {
         Ok(decoded) => return Ok(decoded),
-        Err(Undecodable::Malformed { encoding, line }) => format!(
-            "line {line} is not text in {}; save the file as CSV UTF-8 or as .xlsx",
-            encoding.name()
-        ),
-        Err(Undecodable::Unsaid { line, likely }) if likely.is_empty() => {
-            format!("the file is not UTF-8 (line {line}); save it as CSV UTF-8 or as .xlsx")
-        }
+        Err(Undecodable::Malformed { encoding, line }) => Message::new(
+            "encoding-malformed",
+            "line {line} is not text in {encoding}; save the file as CSV UTF-8 or as .xlsx",
+        )
+        .with("line", line)
+        .with("encoding", encoding.name()),
+        Err(Undecodable::Unsaid { line, likely }) if likely.is_empty() => Message::new(
+            "encoding-not-utf8",
+            "the file is not UTF-8 (line {line}); save it as CSV UTF-8 or as .xlsx",
+        )
+        .with("line", line),
         Err(Undecodable::Unsaid { line, likely }) => {
             let mut reads = Vec::with_capacity(likely.len());
             for encoding in &likely {
                 let lines = sample::lines(&again, *encoding, options).map_err(unreadable)?;
-                let begin = if reads.is_empty() { "In" } else { "in" };
-                reads.push(format!("{begin} {} it reads {lines}", encoding.name()));
+                let reading = if reads.is_empty() {
+                    Message::new("encoding-reads-first", "In {encoding} it reads {lines}")
+                } else {
+                    Message::new("encoding-reads", "in {encoding} it reads {lines}")
+                };
+                reads.push(
+                    reading
+                        .with("encoding", encoding.name())
+                        .with("lines", lines),
+                );
             }
-            let words: Vec<&str> = likely.iter().map(|encoding| encoding.as_str()).collect();
-            format!(
-                "the file is not UTF-8 (line {line}). {}. If that is right, say encoding: {} {BESIDE}; or save it as CSV UTF-8 or as .xlsx",
-                reads.join("; "),
-                words.join(" or ")
+            let words = likely.iter().map(|encoding| encoding.as_str());
+            Message::new(
+                "encoding-likely",
+                "the file is not UTF-8 (line {line}). {reads}. If that is right, say encoding: {words} {beside}; or save it as CSV \
+                 UTF-8 or as .xlsx",
             )
+            .with("line", line)
+            .with("reads", reads)
+            .with("words", MessageArgument::either(words))
+            .with("beside", BESIDE)
         }
     };
     Err(SourceError::Encoding {
@@ -560,11 +635,11 @@ fn without_nul(row: &FileRow, columns: &[String]) -> Result<(), RowError> {
     match wrong {
         None => Ok(()),
         Some((column, _)) => {
-            let reason = format!(
-                "the value of column \"{}\" has the character U+0000; take it out",
-                shown(column)
+            let reason = Message::new(
+                "row-nul",
+                "the value of column \"{column}\" has the character U+0000; take it out",
             );
-            Err(RowError::at(row.line, reason))
+            Err(RowError::at(row.line, reason.with("column", shown(column))))
         }
     }
 }
@@ -583,26 +658,33 @@ fn check_columns(columns: &[String], line: u64) -> Result<(), RowError> {
     if columns.len() > COLUMNS_MAX {
         return Err(RowError::at(
             line,
-            format!("the header has more than {COLUMNS_MAX} columns"),
+            Message::new("header-columns", "the header has more than {most} columns")
+                .with("most", COLUMNS_MAX),
         ));
     }
     for (index, column) in columns.iter().enumerate() {
         if column.is_empty() {
             return Err(RowError::at(
                 line,
-                format!("column {} has no name", index + 1),
+                Message::new("header-no-name", "column {number} has no name")
+                    .with("number", index + 1),
             ));
         }
         if column.chars().any(char::is_control) {
             return Err(RowError::at(
                 line,
-                format!("the name of column {} has a control character", index + 1),
+                Message::new(
+                    "header-control",
+                    "the name of column {number} has a control character",
+                )
+                .with("number", index + 1),
             ));
         }
         if columns[..index].contains(column) {
             return Err(RowError::at(
                 line,
-                format!("two columns are called \"{}\"", shown(column)),
+                Message::new("header-twice", "two columns are called \"{column}\"")
+                    .with("column", shown(column)),
             ));
         }
     }
@@ -610,12 +692,16 @@ fn check_columns(columns: &[String], line: u64) -> Result<(), RowError> {
 }
 
 /// A sentence about a column that is not there.
-pub(super) fn no_column(column: &str, columns: &[String]) -> String {
+pub(super) fn no_column(column: &str, columns: &[String]) -> Message {
     let near = nearest_name(column, columns.iter().map(String::as_str));
-    let help = near
-        .map(|near| format!("; did you mean \"{}\"?", shown(near)))
-        .unwrap_or_default();
-    format!("there is no column \"{}\"{help}", shown(column))
+    Message::new("no-column", "there is no column \"{column}\"{near}")
+        .with("column", shown(column))
+        .with("near", near.map(nearest))
+}
+
+/// What may be meant.
+pub(super) fn nearest(name: &str) -> Message {
+    Message::new("nearest-name", "; did you mean \"{name}\"?").with("name", shown(name))
 }
 
 #[cfg(test)]

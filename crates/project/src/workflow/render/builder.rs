@@ -3,13 +3,14 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use payrun_domain::message::{Message, MessageArgument};
 use payrun_domain::text;
 use payrun_yaml::diagnostics::{Diagnostic, Diagnostics, nearest_name};
 
 use super::{PreparedTemplate, ValuePiece};
 use crate::workflow::expression::VariableName;
 use crate::workflow::params::RunValues;
-use crate::workflow::source::{ColumnAliases, FileReading, no_column};
+use crate::workflow::source::{ColumnAliases, FileReading, nearest, no_column};
 use crate::workflow::template::{Template, TemplatePart};
 
 /// How many columns of a file a message names.
@@ -55,7 +56,7 @@ fn columns_of_file(reading: &FileReading, missing: &str) -> String {
 
 impl RendererBuilder<'_> {
     /// A sentence about a column that is not there, with the nearest name by any of its own.
-    fn no_column(&self, column: &str) -> String {
+    fn no_column(&self, column: &str) -> Message {
         let aliases = self.aliases.iter().find(|one| one.column == column);
         let Some(aliases) = aliases.filter(|aliases| !aliases.names.is_empty()) else {
             return no_column(column, self.columns);
@@ -64,18 +65,18 @@ impl RendererBuilder<'_> {
         let near = std::iter::once(column)
             .chain(aliases.names.iter().map(String::as_str))
             .find_map(|name| nearest_name(name, columns.clone()));
-        let help = near.map(|near| format!("; did you mean \"{}\"?", text::shown(near)));
         let names: Vec<String> = aliases
             .names
             .iter()
             .map(|name| format!("\"{}\"", text::shown(name)))
             .collect();
-        format!(
-            "there is no column \"{}\" (nor {}){}",
-            text::shown(column),
-            names.join(", "),
-            help.unwrap_or_default()
+        Message::new(
+            "no-column-of-names",
+            "there is no column \"{column}\" (nor {names}){near}",
         )
+        .with("column", text::shown(column))
+        .with("names", MessageArgument::names(names))
+        .with("near", near.map(nearest))
     }
 
     /// Tells of a column that is not there, once however often it is used.
@@ -83,7 +84,7 @@ impl RendererBuilder<'_> {
         let mut known = self.columns.iter().chain(self.optional);
         let is_known = known.any(|known| known == column);
         if !is_known && self.missing.insert(column.to_owned()) {
-            let diagnostic = at(self.no_column(column));
+            let diagnostic = at(self.no_column(column).to_string());
             let is_first = self.missing.len() == 1;
             self.found.push(match self.reading.filter(|_| is_first) {
                 Some(reading) => diagnostic.help(columns_of_file(reading, column)),

@@ -2,17 +2,19 @@
 
 use std::borrow::Cow;
 
+use payrun_domain::message::Message;
 use payrun_domain::money::{Amount, Currency, decimal_text, parse_minor};
 
-use super::{FieldValues, find};
-use crate::job_kinds::{FieldKind, InputField, JobKind};
+use super::{FieldValues, find, of_field};
+use crate::job_kinds::field::FIELD;
+use crate::job_kinds::{FieldKind, InputField, JobKind, remedies};
 
 /// Money beside the amount, written with all its decimals; and what must add up to the amount.
 pub(super) fn check_decimals(
     values: &mut FieldValues<'_>,
     kind: &JobKind,
     amount: Option<Amount>,
-    reasons: &mut Vec<String>,
+    reasons: &mut Vec<Message>,
 ) {
     let Some(currency) = amount
         .map(Amount::currency)
@@ -36,13 +38,17 @@ pub(super) fn check_decimals(
             let whole = parse_minor(text, currency).unwrap_or_default();
             let written = |minor: i64| decimal_text(i128::from(minor), currency);
             let hundredth = whole / 10_i64.pow(currency.exponent());
-            reasons.push(format!(
-                "{} is {text}, which may be {} or {}: write it with its decimals ({})",
-                bound.field,
-                written(whole),
-                written(hundredth),
-                bound.remedy
-            ));
+            let bare = Message::new(
+                "field-bare-number",
+                "{field} is {text}, which may be {whole} or {hundredth}: write it with its decimals ({remedy})",
+            );
+            reasons.push(
+                bare.with(FIELD, &bound.field)
+                    .with("text", text)
+                    .with("whole", written(whole))
+                    .with("hundredth", written(hundredth))
+                    .with("remedy", remedies::told(&bound.remedy)),
+            );
         }
     }
     let (mut sum, mut given) = (0_i64, 0);
@@ -51,7 +57,10 @@ pub(super) fn check_decimals(
         .filter(|(field, _)| field.kind == FieldKind::Decimal)
     {
         match parse_minor(value, currency) {
-            Ok(minor) if minor < 0 => reasons.push(format!("{} is below zero", field.name)),
+            Ok(minor) if minor < 0 => {
+                let below = Message::new("field-below-zero", "{field} is below zero");
+                reasons.push(below.with(FIELD, &field.name));
+            }
             Ok(minor) => {
                 *value = Cow::Owned(decimal_text(i128::from(minor), currency));
                 read.push((field.name.as_str(), minor));
@@ -60,25 +69,37 @@ pub(super) fn check_decimals(
                     given += 1;
                 }
             }
-            Err(error) => reasons.push(format!("{}: {error}", field.name)),
+            Err(error) => reasons.push(of_field(field, error.message())),
         }
     }
     if let Some(amount) =
         amount.filter(|amount| given > 0 && given == parts.len() && sum != amount.minor())
     {
         let text = |minor: i64| decimal_text(i128::from(minor), currency);
-        let part = |(name, minor): &(&str, i64)| format!("{name} {}", text(*minor));
-        let summed: Vec<String> = read
+        let mut summed = read
             .iter()
-            .filter(|(name, _)| parts.iter().any(|part| part == name))
-            .map(part)
-            .collect();
-        reasons.push(format!(
-            "{} add up to {}, and the amount is {}",
-            summed.join(" and "),
-            text(sum),
-            amount.decimal()
-        ));
+            .filter(|(name, _)| parts.iter().any(|part| part == name));
+        let first = summed.next().copied().unwrap_or_default();
+        let behind = |others: Option<Message>, (name, minor): &(&str, i64)| {
+            Some(
+                Message::new("sum-part", " and {name} {value}{others}")
+                    .with("name", *name)
+                    .with("value", text(*minor))
+                    .with("others", others),
+            )
+        };
+        let differs = Message::new(
+            "sum-differs",
+            "{field} {value}{others} add up to {sum}, and the amount is {amount}",
+        );
+        reasons.push(
+            differs
+                .with(FIELD, first.0)
+                .with("value", text(first.1))
+                .with("others", summed.rev().fold(None, behind))
+                .with("sum", text(sum))
+                .with("amount", amount.decimal()),
+        );
     }
     read.extend(
         kind.amount_field()
@@ -96,14 +117,18 @@ pub(super) fn check_decimals(
             .filter(|(minor, most)| minor > most)
         {
             let text = |minor: i64| decimal_text(i128::from(minor), currency);
-            let (field, other) = (&bound.field, &bound.most);
-            let what = format!(
-                "{field} is {}, and {other} only {}: {}",
-                text(minor),
-                text(most),
-                bound.remedy
+            let above = Message::new(
+                "field-above",
+                "{field} is {value}, and {other} only {most}: {remedy}",
             );
-            reasons.push(what);
+            reasons.push(
+                above
+                    .with(FIELD, &bound.field)
+                    .with("value", text(minor))
+                    .with("other", &bound.most)
+                    .with("most", text(most))
+                    .with("remedy", remedies::told(&bound.remedy)),
+            );
         }
     }
 }
@@ -111,7 +136,7 @@ pub(super) fn check_decimals(
 /// The amount and its currency; both, or neither.
 pub(super) fn amount_of(
     values: &[(&InputField, Cow<'_, str>)],
-    reasons: &mut Vec<String>,
+    reasons: &mut Vec<Message>,
 ) -> Option<Amount> {
     let of = |kind: &FieldKind| values.iter().find(|(field, _)| field.kind == *kind);
     let (amount, currency) = (of(&FieldKind::Amount), of(&FieldKind::Currency));
@@ -122,24 +147,25 @@ pub(super) fn amount_of(
         (Some((alone, _)), None) => {
             // A missing one that is required has been noted already.
             if !alone.required {
-                reasons.push(format!(
-                    "{} stands alone: an amount and its currency belong together",
-                    alone.name
-                ));
+                let stands_alone = Message::new(
+                    "amount-alone",
+                    "{field} stands alone: an amount and its currency belong together",
+                );
+                reasons.push(stands_alone.with(FIELD, &alone.name));
             }
             return None;
         }
     };
-    let told = |field: &InputField, error: String| {
+    let told = |field: &InputField, error: Message| {
         if field.sensitive {
-            format!("{} is wrong", field.name)
+            Message::new("field-is-wrong", "{field} is wrong").with(FIELD, &field.name)
         } else {
-            format!("{}: {error}", field.name)
+            of_field(field, error)
         }
     };
-    let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.to_string()));
+    let parsed = Currency::parse(code).map_err(|error| told(currency_field, error.message()));
     let parsed = parsed.and_then(|currency| {
-        Amount::parse(text, currency).map_err(|error| told(field, error.to_string()))
+        Amount::parse(text, currency).map_err(|error| told(field, error.message()))
     });
     parsed.map_err(|reason| reasons.push(reason)).ok()
 }

@@ -3,6 +3,7 @@
 //!
 //! Nothing of a cell's text is kept.
 
+use payrun_domain::message::Message;
 use serde::{Deserialize, Serialize};
 
 /// How many lines are kept one by one: those above the header do not count.
@@ -74,7 +75,7 @@ impl CellForms {
     /// It is taken where it cannot have lost a zero: it is shown with one in front, by its format;
     /// texts that begin with one are no longer than it is; and numbers are more than texts, or the
     /// texts are all as long as it is.
-    pub(super) fn doubt(&self, number: &str, header_line: u64) -> Option<&'static str> {
+    pub(super) fn doubt(&self, number: &str, header_line: u64) -> Option<Message> {
         if number.contains('.') {
             return Some(DECIMALS);
         }
@@ -102,14 +103,23 @@ impl CellForms {
     }
 }
 
-const ZEROS: &str = "is a number, and other cells of this column are text that begins with a zero: Excel takes zeros before a number \
-                     away; format the column as text, and type the cell again";
+const ZEROS: Message = Message::new(
+    "cell-lost-zeros",
+    "is a number, and other cells of this column are text that begins with a zero: Excel takes zeros before a number \
+                     away; format the column as text, and type the cell again",
+);
 
-const TEXTS: &str = "is a number, and the other cells of this column are text: Excel takes zeros before a number away; format the \
-                     column as text, and type the cell again";
+const TEXTS: Message = Message::new(
+    "cell-number-among-texts",
+    "is a number, and the other cells of this column are text: Excel takes zeros before a number away; format the \
+                     column as text, and type the cell again",
+);
 
-const DECIMALS: &str = "is a number with a decimal point, of which Excel takes zeros away; format the column as text, and type the \
-                        cell again";
+const DECIMALS: Message = Message::new(
+    "cell-decimals",
+    "is a number with a decimal point, of which Excel takes zeros away; format the column as text, and type the \
+                        cell again",
+);
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,7 @@ use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 
 use super::file_options::{FileOptions, Separator};
 use super::{FileRow, ROW_MAX, RowError, header};
+use payrun_domain::message::Message;
 use payrun_domain::text::shown;
 
 /// How much of the file is looked at to tell the separator.
@@ -77,9 +78,7 @@ struct BoundedReader<R> {
 impl<R: Read> Read for BoundedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 {
-            return Err(io::Error::other(
-                "the row is longer than 1 MiB; a quote that is opened on this line may never have been closed",
-            ));
+            return Err(io::Error::other("the row is longer than 1 MiB"));
         }
         let read = self.inner.read(buffer)?;
         self.left = self.left.saturating_sub(read);
@@ -149,11 +148,11 @@ impl CsvRows {
         columns: &[String],
     ) -> Option<Result<(), RowError>> {
         if let Some(line) = self.swallowed.next() {
-            let reason = format!(
-                "this line stands within the quote that was opened on line {}",
-                self.opened
+            let reason = Message::new(
+                "row-within-quote",
+                "this line stands within the quote that was opened on line {opened}",
             );
-            return Some(Err(RowError::at(line, reason)));
+            return Some(Err(RowError::at(line, reason.with("opened", self.opened))));
         }
         let line = match self.next_record()? {
             Ok(line) => line,
@@ -166,14 +165,19 @@ impl CsvRows {
         }
         if self.record.len() != columns.len() {
             let (has, header) = (self.record.len(), columns.len());
-            let reason = format!(
-                "the row has {has} values and the header {header} columns; check quotes and {}",
-                match self.separator {
-                    b';' => "semicolons",
-                    b'\t' => "tabs",
-                    _ => "commas",
-                }
+            let separators = match self.separator {
+                b';' => Message::new("separator-semicolons", "semicolons"),
+                b'\t' => Message::new("separator-tabs", "tabs"),
+                _ => Message::new("separator-commas", "commas"),
+            };
+            let reason = Message::new(
+                "row-other-count",
+                "the row has {has} values and the header {header} columns; check quotes and {separators}",
             );
+            let reason = reason
+                .with("has", has)
+                .with("header", header)
+                .with("separators", separators);
             self.push_as_one(row);
             return Some(Err(RowError::at(line, reason)));
         }
@@ -181,10 +185,11 @@ impl CsvRows {
             match std::str::from_utf8(self.cell(index)) {
                 Ok(cell) => row.push(cell),
                 Err(_) => {
-                    let reason = format!(
-                        "the value of column \"{}\" is not UTF-8 text",
-                        shown(column)
+                    let reason = Message::new(
+                        "row-not-utf8",
+                        "the value of column \"{column}\" is not UTF-8 text",
                     );
+                    let reason = reason.with("column", shown(column));
                     return Some(Err(RowError::at(line, reason)));
                 }
             }
@@ -208,9 +213,14 @@ impl CsvRows {
             match self.reader.read_byte_record(&mut self.record) {
                 Err(error) => {
                     let line = self.began.1;
+                    let reason = if self.reader.get_ref().left == 0 {
+                        ROW_TOO_LONG
+                    } else {
+                        csv_reason(error)
+                    };
                     return Some(Err(RowError {
                         line,
-                        reason: csv_reason(error),
+                        reason,
                         fatal: true,
                     }));
                 }
@@ -259,14 +269,21 @@ impl CsvRows {
                     .any(|cell| breaks(cell) > 0 && separators(cell) == breaks(cell) * row)
         };
         let reason = match quoting(&raw, self.separator) {
-            QuoteState::Good if self.record.len() != columns || like_rows() => format!(
-                "a quote that is opened on this line is closed on line {last}, and what stands between looks like rows"
-            ),
+            QuoteState::Good if self.record.len() != columns || like_rows() => Message::new(
+                "quote-over-rows",
+                "a quote that is opened on this line is closed on line {last}, and what stands between looks like rows",
+            )
+            .with("last", last),
             QuoteState::Good => return None,
-            QuoteState::Open => "a quote that is opened on this line is never closed".to_owned(),
-            QuoteState::Stray => {
-                format!("a quote that is opened on this line ends within a value of line {last}")
-            }
+            QuoteState::Open => Message::new(
+                "quote-never-closed",
+                "a quote that is opened on this line is never closed",
+            ),
+            QuoteState::Stray => Message::new(
+                "quote-stray",
+                "a quote that is opened on this line ends within a value of line {last}",
+            )
+            .with("last", last),
         };
         self.opened = first;
         self.swallowed = first + 1..last + 1;
@@ -352,10 +369,17 @@ fn quoting(raw: &[u8], separator: u8) -> QuoteState {
     }
 }
 
-fn csv_reason(error: csv::Error) -> String {
+/// Why nothing is read behind a row without an end.
+const ROW_TOO_LONG: Message = Message::new(
+    "row-too-long",
+    "the file cannot be read any further: the row is longer than 1 MiB; a quote that is opened on this line may never have been closed",
+);
+
+fn csv_reason(error: csv::Error) -> Message {
+    let reason = Message::new(
+        "file-unreadable-further",
+        "the file cannot be read any further: {error}",
+    );
     // Without decoding or a fixed number of columns, only reading can fail.
-    let csv::ErrorKind::Io(error) = error.into_kind() else {
-        return "the file cannot be read any further".to_owned();
-    };
-    format!("the file cannot be read any further: {error}")
+    reason.with("error", error.to_string())
 }

@@ -9,6 +9,7 @@ use super::cell_forms::CellForms;
 use super::xlsx::column_letters;
 use super::{FileRow, REASON};
 use crate::workflow::ItemFileFormat;
+use payrun_domain::message::{Message, MessageArgument};
 use payrun_domain::text::{DATE_OF_EXCEL, folded, is_date_of_excel, is_rounded_number, shown};
 
 /// How an item file is to be read. What is not said is found out, and what cannot be found out
@@ -211,7 +212,7 @@ pub struct FileReading {
     pub sample: Option<String>,
     /// Why it is plainly in another encoding, and what to do. It is not kept.
     #[serde(skip)]
-    pub doubt: Option<String>,
+    pub doubt: Option<Message>,
 }
 
 /// What a file is, with how its text is written.
@@ -280,7 +281,7 @@ impl FileReading {
 
     /// What Excel has made of an id that was typed into a cell: a date, or a number that may have
     /// lost the zeros before it.
-    pub fn not_as_typed(&self, column: usize, row: &FileRow, id: &str) -> Option<&'static str> {
+    pub fn not_as_typed(&self, column: usize, row: &FileRow, id: &str) -> Option<Message> {
         let is_csv = matches!(self.kind, FileKind::Csv(..));
         let is_date = row.is_date(column) || (is_csv && is_date_of_excel(id));
         if is_date && !self.key_parts.contains(&column) {
@@ -292,17 +293,23 @@ impl FileReading {
 
     /// Where a value of this name stands, in brackets: the heading where it is another name, and the
     /// cell where there is a sheet.
-    pub fn place(&self, name: &str, column: usize, line: u64) -> String {
+    pub fn place(&self, name: &str, column: usize, line: u64) -> Option<Message> {
         let heading = self.header.get(column);
-        let heading = heading
-            .filter(|heading| folded(heading) != folded(name))
-            .map(|heading| format!("column \"{}\"", shown(heading)));
-        let cell = self.cell(column, line).map(|cell| format!("cell {cell}"));
-        let told: Vec<String> = heading.into_iter().chain(cell).collect();
-        if told.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", told.join(", "))
+        let heading = heading.filter(|heading| folded(heading) != folded(name));
+        let heading = heading.map(|heading| shown(heading));
+        match (heading, self.cell(column, line)) {
+            (None, None) => None,
+            (Some(heading), None) => {
+                Some(Message::new("place-column", " (column \"{column}\")").with("column", heading))
+            }
+            (None, Some(cell)) => {
+                Some(Message::new("place-cell", " (cell {cell})").with("cell", cell))
+            }
+            (Some(heading), Some(cell)) => Some(
+                Message::new("place-column-cell", " (column \"{column}\", cell {cell})")
+                    .with("column", heading)
+                    .with("cell", cell),
+            ),
         }
     }
 
@@ -323,31 +330,41 @@ impl FileReading {
     }
 
     /// Which columns nothing is made of.
-    fn unused_told(&self) -> Option<String> {
-        let mut names: Vec<String> = self
+    fn unused_told(&self) -> Option<Message> {
+        let names: Vec<String> = self
             .unused
             .iter()
             .take(UNUSED_NAMED)
             .map(|name| shown(name))
             .collect();
-        if self.unused.len() > names.len() {
-            names.push(format!("and {} more", self.unused.len() - names.len()));
+        if names.is_empty() {
+            return None;
         }
-        (!names.is_empty()).then(|| format!("columns not used: {}", names.join(", ")))
+        let more = self.unused.len() - names.len();
+        let told = if more > 0 {
+            Message::new(
+                "columns-unused-more",
+                "columns not used: {names}, and {more} more",
+            )
+            .with("more", more)
+        } else {
+            Message::new("columns-unused", "columns not used: {names}")
+        };
+        Some(told.with("names", MessageArgument::names(names)))
     }
 
     /// What a person should look at: what the text reads, whether that is doubtful, and which columns
     /// are not used.
-    pub fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<Message> {
         let name = self.encoding().map_or("", TextEncoding::name);
-        let sample = self
-            .sample
-            .as_ref()
-            .map(|sample| format!("in {name} it reads {sample}"));
-        let doubt = self
-            .doubt
-            .as_ref()
-            .map(|doubt| format!("look at this: {doubt}"));
+        let sample = self.sample.as_ref().map(|sample| {
+            Message::new("encoding-reads", "in {encoding} it reads {lines}")
+                .with("encoding", name)
+                .with("lines", sample)
+        });
+        let doubt = self.doubt.as_ref().map(|doubt| {
+            Message::new("file-look-at-this", "look at this: {doubt}").with("doubt", doubt.clone())
+        });
         sample
             .into_iter()
             .chain(doubt)
@@ -366,41 +383,62 @@ pub(super) fn cell_name(sheet: &str, column: usize, line: u64) -> String {
     }
 }
 
-impl fmt::Display for FileReading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl FileReading {
+    /// How the file was understood.
+    pub fn message(&self) -> Message {
         let line = self.header_line;
         match &self.kind {
-            FileKind::Csv(encoding, separator) => write!(
-                f,
-                "CSV in {}, separated by {}, columns named on line {line}",
-                encoding.name(),
+            FileKind::Csv(encoding, separator) => Message::new(
+                "read-as-csv",
+                "CSV in {encoding}, separated by {separators}, columns named on line {line}",
+            )
+            .with("encoding", encoding.name())
+            .with(
+                "separators",
                 match separator {
-                    Separator::Comma => "commas",
-                    Separator::Semicolon => "semicolons",
-                    Separator::Tab => "tabs",
-                }
-            ),
-            FileKind::JsonLines(encoding) => write!(f, "JSON Lines in {}", encoding.name()),
-            FileKind::Xlsx(sheet) => {
-                write!(
-                    f,
-                    "sheet \"{}\" of an Excel workbook, columns named in row {line}",
-                    shown(sheet)
-                )?;
-                let seen = self.other_sheets.iter();
-                let seen = seen.map(|other| format!("\"{}\"", shown(other)));
-                let hidden = self.hidden_sheets.iter();
-                let hidden = hidden.map(|other| format!("\"{}\" (hidden)", shown(other)));
-                let others: Vec<String> = seen.chain(hidden).collect();
-                if others.is_empty() {
-                    return Ok(());
-                }
-                write!(
-                    f,
-                    "; not read: {} (sheet: beside file: says which is)",
-                    others.join(", ")
-                )
+                    Separator::Comma => Message::new("separator-commas", "commas"),
+                    Separator::Semicolon => Message::new("separator-semicolons", "semicolons"),
+                    Separator::Tab => Message::new("separator-tabs", "tabs"),
+                },
+            )
+            .with("line", line),
+            FileKind::JsonLines(encoding) => {
+                Message::new("read-as-json-lines", "JSON Lines in {encoding}")
+                    .with("encoding", encoding.name())
             }
+            FileKind::Xlsx(sheet) => Message::new(
+                "read-as-sheet",
+                "sheet \"{sheet}\" of an Excel workbook, columns named in row {line}{others}",
+            )
+            .with("sheet", shown(sheet))
+            .with("line", line)
+            .with("others", self.sheets_not_read()),
         }
+    }
+
+    fn sheets_not_read(&self) -> Option<Message> {
+        let seen = self
+            .other_sheets
+            .iter()
+            .map(|name| Message::new("sheet-seen", "\"{name}\"").with("name", shown(name)));
+        let hidden = self.hidden_sheets.iter().map(|name| {
+            Message::new("sheet-not-seen", "\"{name}\" (hidden)").with("name", shown(name))
+        });
+        let all = seen.chain(hidden).reduce(|all, one| {
+            Message::new("name-and-name", "{all}, {one}")
+                .with("all", all)
+                .with("one", one)
+        })?;
+        let not_read = Message::new(
+            "sheets-not-read",
+            "; not read: {names} (sheet: beside file: says which is)",
+        );
+        Some(not_read.with("names", all))
+    }
+}
+
+impl fmt::Display for FileReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
     }
 }

@@ -3,6 +3,7 @@
 
 use super::RowError;
 use super::file_options::FileOptions;
+use payrun_domain::message::Message;
 use payrun_domain::text::{folded, shown, trimmed};
 
 /// What a column has behind its name whose name is another column's, by a person's choice.
@@ -25,7 +26,7 @@ pub(super) struct Header {
 pub(super) fn find(
     mut next: impl FnMut() -> Option<Result<(Vec<String>, u64), RowError>>,
     options: &FileOptions,
-    empty: &'static str,
+    empty: Message,
 ) -> Result<Header, RowError> {
     let (mut first, mut nearest) = (None, None);
     for _ in 0..LOOKED_AT.max(said_line(options)) {
@@ -48,7 +49,10 @@ pub(super) fn find(
             if line > said {
                 return Err(RowError::at(
                     said,
-                    "header: names this line, and it is empty",
+                    Message::new(
+                        "header-line-empty",
+                        "header: names this line, and it is empty",
+                    ),
                 ));
             }
             return header(cells, line, options);
@@ -79,7 +83,10 @@ pub(super) fn find(
     if let Some(said) = options.header_line {
         return Err(RowError::at(
             said,
-            "header: names this line, and the file ends before it",
+            Message::new(
+                "header-line-behind-end",
+                "header: names this line, and the file ends before it",
+            ),
         ));
     }
     let nearest = nearest.map(|(_, line)| line);
@@ -108,11 +115,14 @@ fn header(cells: Vec<String>, line: u64, options: &FileOptions) -> Result<Header
             }
             ColumnMatch::Nowhere => {}
             ColumnMatch::Ambiguous(one, other) => {
-                let reason = format!(
-                    "the column {used} may be \"{}\" or \"{}\"; keep one of them",
-                    shown(&as_written[one]),
-                    shown(&as_written[other])
+                let reason = Message::new(
+                    "header-ambiguous",
+                    "the column {column} may be \"{one}\" or \"{other}\"; keep one of them",
                 );
+                let reason = reason
+                    .with("column", used)
+                    .with("one", shown(&as_written[one]))
+                    .with("other", shown(&as_written[other]));
                 return Err(RowError::at(line, reason));
             }
         }
@@ -217,7 +227,7 @@ mod tests {
             let (line, number) = lines.next()?;
             Some(Ok((line.split(',').map(str::to_owned).collect(), number)))
         };
-        find(next, options, "empty")
+        find(next, options, Message::plain("empty"))
             .map(|header| (header.columns.join(","), header.line))
             .map_err(|error| format!("{}: {}", error.line, error.reason))
     }

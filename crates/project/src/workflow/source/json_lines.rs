@@ -9,7 +9,8 @@ use serde::Deserializer as _;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{FileRow, ROW_MAX, RowError, no_column};
+use super::{FILE_EMPTY, FileRow, ROW_MAX, RowError, no_column};
+use payrun_domain::message::Message;
 use payrun_domain::text::shown;
 use payrun_domain::text::trimmed;
 
@@ -21,9 +22,6 @@ pub(super) struct JsonLines<R> {
     /// Whether `bytes` holds a line that was looked at for its columns only.
     looked_at: bool,
 }
-
-/// The prefix that marks our own messages among the JSON reader's.
-const OURS: &str = "payrun: ";
 
 impl<R: Read> JsonLines<R> {
     pub(super) fn new(file: R) -> Self {
@@ -39,7 +37,7 @@ impl<R: Read> JsonLines<R> {
 
     pub(super) fn header(&mut self) -> Result<(Vec<String>, u64), RowError> {
         self.next_line()
-            .unwrap_or_else(|| Err(RowError::at(1, "the file is empty")))?;
+            .unwrap_or_else(|| Err(RowError::at(1, FILE_EMPTY)))?;
         self.looked_at = true;
         let mut columns = Vec::new();
         self.entries(|name, _| {
@@ -69,7 +67,8 @@ impl<R: Read> JsonLines<R> {
                 .position(|column| column == name)
                 .ok_or_else(|| no_column(name, columns))?;
             if !given.insert(index) {
-                return Err(format!("\"{}\" is given twice", shown(name)));
+                let twice = Message::new("row-given-twice", "\"{name}\" is given twice");
+                return Err(twice.with("name", shown(name)));
             }
             scalar(name, value, &mut cells[index])
         });
@@ -93,10 +92,13 @@ impl<R: Read> JsonLines<R> {
                 .read_until(b'\n', &mut self.bytes)
             {
                 Err(error) => {
-                    let reason = format!("the file cannot be read any further: {error}");
+                    let reason = Message::new(
+                        "file-unreadable-further",
+                        "the file cannot be read any further: {error}",
+                    );
                     return Some(Err(RowError {
                         line: self.line,
-                        reason,
+                        reason: reason.with("error", error.to_string()),
                         fatal: true,
                     }));
                 }
@@ -126,42 +128,57 @@ impl<R: Read> JsonLines<R> {
                 break;
             }
         }
-        RowError::at(self.line, "the line is longer than 1 MiB")
+        RowError::at(
+            self.line,
+            Message::new("line-too-long", "the line is longer than 1 MiB"),
+        )
     }
 
     fn entries(
         &self,
-        take: impl FnMut(&str, &RawValue) -> Result<(), String>,
+        take: impl FnMut(&str, &RawValue) -> Result<(), Message>,
     ) -> Result<(), RowError> {
-        let refuse = |reason: &str| RowError::at(self.line, reason);
-        let text =
-            std::str::from_utf8(&self.bytes).map_err(|_| refuse("the line is not UTF-8 text"))?;
+        let refuse = |reason: Message| RowError::at(self.line, reason);
+        let text = std::str::from_utf8(&self.bytes)
+            .map_err(|_| refuse(Message::new("line-not-utf8", "the line is not UTF-8 text")))?;
         if !text.trim_start().starts_with('{') {
-            return Err(refuse("the line is not a JSON object"));
+            return Err(refuse(Message::new(
+                "line-no-object",
+                "the line is not a JSON object",
+            )));
         }
+        let mut refused = None;
         let mut reader = serde_json::Deserializer::from_str(text.trim_end());
         let read = reader
-            .deserialize_map(Entries(take))
+            .deserialize_map(Entries {
+                take,
+                refused: &mut refused,
+            })
             .and_then(|()| reader.end());
         read.map_err(|error| {
             let reason = error.to_string();
             let place = format!(" at line {} column {}", error.line(), error.column());
             let reason = reason.strip_suffix(&place).unwrap_or(&reason);
-            match reason.strip_prefix(OURS) {
-                Some(ours) => refuse(ours),
-                None => refuse(&format!(
-                    "the line is not JSON: {reason} at column {}",
-                    error.column()
-                )),
-            }
+            let no_json = || {
+                Message::new(
+                    "line-no-json",
+                    "the line is not JSON: {reason} at column {column}",
+                )
+                .with("reason", reason)
+                .with("column", error.column())
+            };
+            refuse(refused.take().unwrap_or_else(no_json))
         })
     }
 }
 
-/// Hands each entry of an object on.
-struct Entries<F>(F);
+/// Hands each entry of an object on, up to the first that is refused.
+struct Entries<'a, F> {
+    take: F,
+    refused: &'a mut Option<Message>,
+}
 
-impl<'de, F: FnMut(&str, &RawValue) -> Result<(), String>> Visitor<'de> for Entries<F> {
+impl<'de, F: FnMut(&str, &RawValue) -> Result<(), Message>> Visitor<'de> for Entries<'_, F> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,26 +187,32 @@ impl<'de, F: FnMut(&str, &RawValue) -> Result<(), String>> Visitor<'de> for Entr
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-            (self.0)(&name, value).map_err(|reason| A::Error::custom(format!("{OURS}{reason}")))?;
+            if let Err(reason) = (self.take)(&name, value) {
+                *self.refused = Some(reason);
+                return Err(A::Error::custom("an entry was refused"));
+            }
         }
         Ok(())
     }
 }
 
 /// The text of a scalar; numbers exactly as they are written.
-fn scalar(name: &str, value: &RawValue, cell: &mut String) -> Result<(), String> {
+fn scalar(name: &str, value: &RawValue, cell: &mut String) -> Result<(), Message> {
     let text = value.get();
     match text.as_bytes().first() {
         Some(b'"') => {
-            let parsed: String = serde_json::from_str(text)
-                .map_err(|_| format!("the value of \"{}\" is no text", shown(name)))?;
+            let parsed: String = serde_json::from_str(text).map_err(|_| {
+                Message::new("value-no-text", "the value of \"{name}\" is no text")
+                    .with("name", shown(name))
+            })?;
             cell.push_str(&parsed);
         }
         Some(b'{' | b'[') => {
-            let name = shown(name);
-            return Err(format!(
-                "the value of \"{name}\" is a list or an object; a value is text, a number, true, false or null"
-            ));
+            let nested = Message::new(
+                "value-nested",
+                "the value of \"{name}\" is a list or an object; a value is text, a number, true, false or null",
+            );
+            return Err(nested.with("name", shown(name)));
         }
         Some(b'n') => {}
         Some(_) | None => cell.push_str(text),

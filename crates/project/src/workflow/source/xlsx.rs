@@ -23,6 +23,7 @@ use super::read_cancellation::locked;
 use super::{FileOptions, FileRow, ROW_MAX, ReadCancellation, RowError, SourceError};
 use layout::SheetLayout;
 pub(super) use layout::column_letters;
+use payrun_domain::message::Message;
 use payrun_domain::text::shown;
 
 mod cell;
@@ -46,14 +47,22 @@ const ZIP: [u8; 4] = *b"PK\x03\x04";
 /// How a file of Excel before 2007 begins, and one with a password.
 const OLE: [u8; 4] = [0xd0, 0xcf, 0x11, 0xe0];
 
-const NO_WORKBOOK: &str = "this is no Excel workbook; save it in Excel as .xlsx, or as CSV";
+const NO_WORKBOOK: Message = Message::new(
+    "workbook-none",
+    "this is no Excel workbook; save it in Excel as .xlsx, or as CSV",
+);
 
 /// What is said where the other process died.
-const TOO_MUCH: &str = "the workbook is damaged, or takes more memory to read than a workbook may; save it in Excel anew, or as CSV";
+const TOO_MUCH: Message = Message::new(
+    "workbook-damaged",
+    "the workbook is damaged, or takes more memory to read than a workbook may; save it in Excel anew, or as CSV",
+);
 
 /// What is said where its time was over.
-const TOO_LONG: &str =
-    "the workbook takes longer to read than a workbook may; split it, or save it as CSV";
+const TOO_LONG: Message = Message::new(
+    "workbook-too-slow",
+    "the workbook takes longer to read than a workbook may; split it, or save it as CSV",
+);
 
 /// The rows of a sheet, as the other process reads them.
 pub(super) struct Xlsx {
@@ -75,7 +84,7 @@ enum XlsxMessage {
     /// What of it a person does not see as it is.
     Layout(SheetLayout),
     /// There is none, or it is no workbook.
-    Refused(String),
+    Refused(Message),
     /// A row.
     Row(FileRow),
     /// A row with the first cells that are no text to be taken, and what stands there for a person.
@@ -91,7 +100,7 @@ enum XlsxMessage {
 struct BadCell {
     /// From 0.
     column: usize,
-    reason: String,
+    reason: Message,
 }
 
 impl Xlsx {
@@ -101,18 +110,19 @@ impl Xlsx {
         sheet: Option<&str>,
         cancellation: &ReadCancellation,
     ) -> Result<Self, SourceError> {
-        let refuse = |reason: &str| SourceError::Workbook {
+        let refuse = |reason: Message| SourceError::Workbook {
             path: path.to_owned(),
-            reason: reason.to_owned(),
+            reason,
         };
         let unreadable = |source| SourceError::Read {
             path: path.to_owned(),
             source,
         };
         if file.metadata().map_err(unreadable)?.len() > FILE_MAX {
-            return Err(refuse(
+            return Err(refuse(Message::new(
+                "workbook-too-large",
                 "the file is larger than 64 MiB; split it, or save it as CSV",
-            ));
+            )));
         }
         check_beginning(&mut file)
             .map_err(unreadable)?
@@ -141,7 +151,7 @@ impl Xlsx {
                 opened.layout = layout;
                 Ok(opened)
             }
-            Some(XlsxMessage::Refused(reason)) => Err(refuse(&reason)),
+            Some(XlsxMessage::Refused(reason)) => Err(refuse(reason)),
             Some(
                 XlsxMessage::Opened
                 | XlsxMessage::Row(..)
@@ -178,7 +188,7 @@ impl Xlsx {
         &self,
         header: &Header,
         options: &FileOptions,
-    ) -> Result<(), String> {
+    ) -> Result<(), Message> {
         self.layout.check(header, options)
     }
 
@@ -199,10 +209,11 @@ impl Xlsx {
         }
         if row.ends.len() > columns.len() {
             let cell = cell_name(self.sheet(), row.ends.len() - 1, row.line);
-            return Some(Err(RowError::at(
-                row.line,
-                format!("there is a value in cell {cell}, whose column has no name in the header"),
-            )));
+            let reason = Message::new(
+                "cell-without-column",
+                "there is a value in cell {cell}, whose column has no name in the header",
+            );
+            return Some(Err(RowError::at(row.line, reason.with("cell", cell))));
         }
         (row.ends.len()..columns.len()).for_each(|_| row.push(""));
         Some(Ok(()))
@@ -219,8 +230,8 @@ impl Xlsx {
                 self.at = read.line;
                 *row = read;
                 let named = |cell: &BadCell| cell.named(columns, self.sheet(), self.at);
-                let reasons: Vec<String> = wrong.iter().map(named).collect();
-                Some(Err(RowError::at(self.at, reasons.join("; "))))
+                let reasons = wrong.iter().map(named).collect();
+                Some(Err(RowError::at(self.at, Message::all(reasons))))
             }
             Some(XlsxMessage::End) => None,
             Some(XlsxMessage::Broken(line)) => Some(Err(broken(line))),
@@ -228,7 +239,7 @@ impl Xlsx {
             Some(XlsxMessage::Opened | XlsxMessage::Layout(_) | XlsxMessage::Refused(_)) | None => {
                 Some(Err(RowError {
                     line: self.at,
-                    reason: self.why_it_died().to_owned(),
+                    reason: self.why_it_died(),
                     fatal: true,
                 }))
             }
@@ -236,7 +247,7 @@ impl Xlsx {
     }
 
     /// Ends the other process, which has said nothing more, and says what to do about it.
-    fn why_it_died(&self) -> &'static str {
+    fn why_it_died(&self) -> Message {
         let is_time = |ended: ExitStatus| {
             ended.signal() == Some(child_process::TIME_OVER)
                 || ended.code() == Some(child_process::TOO_LONG.into())
@@ -267,19 +278,26 @@ impl Drop for Xlsx {
 }
 
 impl BadCell {
-    fn named(&self, columns: &[String], sheet: &str, line: u64) -> String {
-        let cell = cell_name(sheet, self.column, line);
-        let name = match columns.get(self.column) {
-            Some(name) => format!("column \"{}\" (cell {cell})", shown(name)),
-            None => format!("cell {cell}"),
+    fn named(&self, columns: &[String], sheet: &str, line: u64) -> Message {
+        let named = match columns.get(self.column) {
+            Some(name) => Message::new(
+                "cell-of-column-wrong",
+                "the value of column \"{column}\" (cell {cell}) {what}",
+            )
+            .with("column", shown(name)),
+            None => Message::new("cell-wrong", "the value of cell {cell} {what}"),
         };
-        format!("the value of {name} {}", self.reason)
+        named
+            .with("cell", cell_name(sheet, self.column, line))
+            .with("what", self.reason.clone())
     }
 }
 
 fn broken(line: u64) -> RowError {
-    let reason =
-        "the sheet cannot be read any further; open the file in Excel and save it again".to_owned();
+    let reason = Message::new(
+        "sheet-unreadable-further",
+        "the sheet cannot be read any further; open the file in Excel and save it again",
+    );
     RowError {
         line,
         reason,
@@ -288,7 +306,7 @@ fn broken(line: u64) -> RowError {
 }
 
 /// Whether it begins like a workbook, before anything is made of it.
-fn check_beginning(file: &mut File) -> io::Result<Result<(), &'static str>> {
+fn check_beginning(file: &mut File) -> io::Result<Result<(), Message>> {
     let mut beginning = Vec::with_capacity(ZIP.len());
     file.take(4).read_to_end(&mut beginning)?;
     file.rewind()?;
@@ -296,13 +314,14 @@ fn check_beginning(file: &mut File) -> io::Result<Result<(), &'static str>> {
 }
 
 /// Whether the first bytes are those of a workbook; else what to do.
-pub(super) fn begins_like_one(beginning: &[u8]) -> Result<(), &'static str> {
+pub(super) fn begins_like_one(beginning: &[u8]) -> Result<(), Message> {
     if beginning.starts_with(&ZIP) {
         Ok(())
     } else if beginning.starts_with(&OLE) {
-        Err(
+        Err(Message::new(
+            "workbook-password",
             "the workbook has a password or is of an old Excel; save it in Excel as .xlsx without a password",
-        )
+        ))
     } else {
         Err(NO_WORKBOOK)
     }

@@ -10,6 +10,7 @@ use chrono::NaiveDate;
 
 use super::number_format::{self, ShownNumber};
 use crate::workflow::source::TO_MEND;
+use payrun_domain::message::Message;
 
 /// The digits that Excel keeps of a number.
 const DIGITS: usize = 15;
@@ -18,7 +19,7 @@ const DIGITS: usize = 15;
 const DATES: std::ops::RangeInclusive<u32> = 1..=2_958_465;
 
 /// The text of a cell whose numbers are shown by a format code.
-pub(super) fn text<'a>(value: &'a DataRef<'_>, format: &str) -> Result<Cow<'a, str>, &'static str> {
+pub(super) fn text<'a>(value: &'a DataRef<'_>, format: &str) -> Result<Cow<'a, str>, Message> {
     match value {
         DataRef::Empty => Ok(Cow::Borrowed("")),
         DataRef::String(text) | DataRef::DateTimeIso(text) => Ok(Cow::Borrowed(text)),
@@ -28,7 +29,10 @@ pub(super) fn text<'a>(value: &'a DataRef<'_>, format: &str) -> Result<Cow<'a, s
         DataRef::Float(value) => as_shown(value.to_string(), format).map(Cow::Owned),
         DataRef::DateTime(value) => date(value).map(Cow::Owned),
         DataRef::DurationIso(_) => Err(DURATION),
-        DataRef::Error(_) => Err("is an error of Excel's, such as #N/A; mend the formula"),
+        DataRef::Error(_) => Err(Message::new(
+            "cell-error",
+            "is an error of Excel's, such as #N/A; mend the formula",
+        )),
     }
 }
 
@@ -53,24 +57,27 @@ const fn truth(value: bool) -> &'static str {
     if value { "TRUE" } else { "FALSE" }
 }
 
-const DURATION: &str = "is a duration; format the column as text";
+const DURATION: Message = Message::new("cell-duration", "is a duration; format the column as text");
 
 /// A number as its format shows it.
-fn as_shown(value: String, format: &str) -> Result<String, &'static str> {
+fn as_shown(value: String, format: &str) -> Result<String, Message> {
     let held = number(value)?;
     match number_format::shown(&held, format) {
         ShownNumber::AsHeld => Ok(held),
         ShownNumber::Digits(digits) => Ok(digits),
-        ShownNumber::Otherwise(why) => Err(why),
+        ShownNumber::Otherwise(why) => Err(why.message()),
     }
 }
 
 /// A number, as it is printed: the shortest digits that give the same number back, without an
 /// exponent.
-fn number(text: String) -> Result<String, &'static str> {
+fn number(text: String) -> Result<String, Message> {
     let is_digit = |c: char| c.is_ascii_digit();
     if !text.chars().all(|c| is_digit(c) || matches!(c, '-' | '.')) {
-        return Err("is no exact number; format the column as text");
+        return Err(Message::new(
+            "cell-not-exact",
+            "is no exact number; format the column as text",
+        ));
     }
     let digits = text
         .chars()
@@ -79,29 +86,34 @@ fn number(text: String) -> Result<String, &'static str> {
         .count();
     match (digits > DIGITS, text.contains('.')) {
         (false, _) => Ok(text),
-        (true, false) => {
-            Err("has more than 15 digits, of which Excel has lost some; format the column as text")
-        }
-        (true, true) => {
-            Err("is no exact number; format the column as text, or round it with ROUND")
-        }
+        (true, false) => Err(Message::new(
+            "cell-lost-digits",
+            "has more than 15 digits, of which Excel has lost some; format the column as text",
+        )),
+        (true, true) => Err(Message::new(
+            "cell-not-exact-round",
+            "is no exact number; format the column as text, or round it with ROUND",
+        )),
     }
 }
 
 /// A day, and the time if it is not midnight; parts of a second do not count.
-fn date(value: &ExcelDateTime) -> Result<String, &'static str> {
+fn date(value: &ExcelDateTime) -> Result<String, Message> {
     if value.is_duration() {
         return Err(DURATION);
     }
     let days = value.as_f64().to_string();
     let days = days.split('.').next().and_then(|days| days.parse().ok());
     if !days.is_some_and(|days| DATES.contains(&days)) {
-        return Err("is no date; format the column as text");
+        return Err(Message::new(
+            "cell-no-date",
+            "is no date; format the column as text",
+        ));
     }
     let (year, month, day, hour, minute, second, _) = value.to_ymd_hms_milli();
     // Excel has a 29 February 1900, which never was.
     let date = NaiveDate::from_ymd_opt(year.into(), month.into(), day.into())
-        .ok_or("is no date of the calendar")?;
+        .ok_or_else(|| Message::new("cell-no-calendar-date", "is no date of the calendar"))?;
     match (hour, minute, second) {
         (0, 0, 0) => Ok(date.to_string()),
         (hour, minute, second) => Ok(format!("{date}T{hour:02}:{minute:02}:{second:02}")),

@@ -14,6 +14,7 @@ use super::super::header::Header;
 use super::NO_WORKBOOK;
 use super::valueless::{CellValue, ValuelessCells};
 use crate::workflow::source::{COLUMNS_MAX, FileOptions};
+use payrun_domain::message::{Message, MessageArgument};
 
 /// The most places of each kind that are noted; a message names the first of them.
 const NOTED: usize = 1_000;
@@ -46,15 +47,16 @@ pub(super) struct SheetLayout {
 impl SheetLayout {
     /// Refuses a sheet that shows a person something else than what is read: below its header, or
     /// in a column that is used.
-    pub(super) fn check(&self, header: &Header, options: &FileOptions) -> Result<(), String> {
+    pub(super) fn check(&self, header: &Header, options: &FileOptions) -> Result<(), Message> {
         let in_used = |column| is_used(header, options, column);
         let valueless = self.valueless.below(header.line, in_used);
         if !valueless.is_empty() {
-            return Err(format!(
-                "these cells of the sheet have a formula that nobody has calculated, or a value that Excel does not show: {}. Open the file \
-                 in Excel or LibreOffice, look at them, and save it",
-                listed(&valueless)
-            ));
+            return Err(Message::new(
+                "sheet-valueless",
+                "these cells of the sheet have a formula that nobody has calculated, or a value that Excel does not show: {places}. Open \
+                 the file in Excel or LibreOffice, look at them, and save it",
+            )
+            .with("places", listed(&valueless)));
         }
         if options.include_hidden {
             return Ok(());
@@ -65,21 +67,23 @@ impl SheetLayout {
             .filter(|(_, last)| *last > header.line)
             .map(|(first, last)| match first.max(&(header.line + 1)) {
                 first if first == last => first.to_string(),
-                first => format!("{first} to {last}"),
+                first => format!("{first}–{last}"),
             })
             .collect();
         if !rows.is_empty() {
             let why = if self.filtered {
-                "hidden or filtered away"
+                Message::new("sheet-hidden-or-filtered", "hidden or filtered away")
             } else {
-                "hidden"
+                Message::new("sheet-hidden", "hidden")
             };
-            return Err(format!(
-                "these rows of sheet \"{}\" are {why}, and nobody sees them: {}. Show them (Data, Clear filter; Format, Unhide), delete \
-                 them, or say hidden: include if they are meant too",
-                payrun_domain::text::shown(&self.sheet),
-                listed(&rows)
-            ));
+            return Err(Message::new(
+                "sheet-hidden-rows",
+                "these rows of sheet \"{sheet}\" are {why}, and nobody sees them: {places}. Show them (Data, Clear filter; Format, \
+                 Unhide), delete them, or say hidden: include if they are meant too",
+            )
+            .with("sheet", payrun_domain::text::shown(&self.sheet))
+            .with("why", why)
+            .with("places", listed(&rows)));
         }
         let columns: Vec<String> = self
             .hidden_columns
@@ -89,10 +93,11 @@ impl SheetLayout {
             .map(column_letters)
             .collect();
         if !columns.is_empty() {
-            return Err(format!(
-                "these columns of the sheet are hidden, and are read: {}. Show them, or say hidden: include if they are meant",
-                listed(&columns)
-            ));
+            return Err(Message::new(
+                "sheet-hidden-columns",
+                "these columns of the sheet are hidden, and are read: {places}. Show them, or say hidden: include if they are meant",
+            )
+            .with("places", listed(&columns)));
         }
         let merged: Vec<String> = self
             .merged
@@ -103,11 +108,12 @@ impl SheetLayout {
         if merged.is_empty() {
             return Ok(());
         }
-        Err(format!(
-            "these cells of the sheet are merged, so that one value stands for several rows or columns: {}. Unmerge them, and fill \
-             each cell",
-            listed(&merged)
-        ))
+        Err(Message::new(
+            "sheet-merged",
+            "these cells of the sheet are merged, so that one value stands for several rows or columns: {places}. Unmerge them, and \
+             fill each cell",
+        )
+        .with("places", listed(&merged)))
     }
 }
 
@@ -118,11 +124,14 @@ fn is_used(header: &Header, options: &FileOptions, column: usize) -> bool {
     })
 }
 
-fn listed(places: &[String]) -> String {
+fn listed(places: &[String]) -> MessageArgument {
     let more = places.len().saturating_sub(NAMED);
-    let first = places[..places.len().min(NAMED)].join(", ");
+    let first = MessageArgument::names(&places[..places.len().min(NAMED)]);
     if more > 0 {
-        format!("{first} and {more} more")
+        Message::new("places-and-more", "{places} and {more} more")
+            .with("places", first)
+            .with("more", more)
+            .into()
     } else {
         first
     }
@@ -143,7 +152,7 @@ pub(in super::super) fn column_letters(index: usize) -> String {
 ///
 /// # Errors
 /// What is wrong with the file.
-pub(super) fn read(file: &File, sheet: &str) -> Result<SheetLayout, &'static str> {
+pub(super) fn read(file: &File, sheet: &str) -> Result<SheetLayout, Message> {
     let mut file = file.try_clone().map_err(|_| NO_WORKBOOK)?;
     file.rewind().map_err(|_| NO_WORKBOOK)?;
     let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|_| NO_WORKBOOK)?;
@@ -154,8 +163,12 @@ pub(super) fn read(file: &File, sheet: &str) -> Result<SheetLayout, &'static str
         sheet: sheet.to_owned(),
         ..SheetLayout::default()
     };
-    scan(entry, is_calculated, &mut layout)
-        .map_err(|_| "the sheet cannot be read; open the file in Excel and save it again")?;
+    scan(entry, is_calculated, &mut layout).map_err(|_| {
+        Message::new(
+            "sheet-unreadable",
+            "the sheet cannot be read; open the file in Excel and save it again",
+        )
+    })?;
     Ok(layout)
 }
 
@@ -399,6 +412,7 @@ mod tests {
         layout
             .check(&header(columns), &FileOptions::of_columns(&["a"]))
             .err()
+            .map(|reason| reason.to_string())
             .unwrap_or_default()
     }
 
@@ -413,7 +427,7 @@ mod tests {
         );
         let reason = refused(&layout, &["a"]);
         assert!(reason.contains("hidden or filtered away"), "{reason}");
-        assert!(reason.contains(": 3 to 4. Show them"), "{reason}");
+        assert!(reason.contains(": 3–4. Show them"), "{reason}");
     }
 
     #[test]

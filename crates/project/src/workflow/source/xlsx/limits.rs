@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
 use super::NO_WORKBOOK;
+use payrun_domain::message::Message;
 
 /// The most bytes a file may unpack to.
 const UNPACKED_MAX: u64 = 1024 * 1024 * 1024;
@@ -30,10 +31,10 @@ struct BoundedPart {
     /// What each of these and each byte of it take in memory.
     each: u64,
     each_byte: u64,
-    too_much: &'static str,
+    too_much: Message,
 }
 
-const WHOLE: [BoundedPart; 4] = [
+static WHOLE: [BoundedPart; 4] = [
     BoundedPart {
         name: "sharedstrings.xml",
         bytes: 64 * 1024 * 1024,
@@ -41,7 +42,10 @@ const WHOLE: [BoundedPart; 4] = [
         most: 2_000_000,
         each: 80,
         each_byte: 2,
-        too_much: "the workbook has more than 2,000,000 different texts, or 64 MiB of them; split it, or save it as CSV",
+        too_much: Message::new(
+            "workbook-texts",
+            "the workbook has more than 2,000,000 different texts, or 64 MiB of them; split it, or save it as CSV",
+        ),
     },
     BoundedPart {
         name: "styles.xml",
@@ -51,7 +55,10 @@ const WHOLE: [BoundedPart; 4] = [
         most: 200_000,
         each: 1_024,
         each_byte: 2,
-        too_much: "the workbook has more cell formats than Excel allows; copy its values into a new workbook, or save it as CSV",
+        too_much: Message::new(
+            "workbook-formats",
+            "the workbook has more cell formats than Excel allows; copy its values into a new workbook, or save it as CSV",
+        ),
     },
     BoundedPart {
         name: "workbook.xml",
@@ -60,7 +67,10 @@ const WHOLE: [BoundedPart; 4] = [
         most: 1_000,
         each: 1_024,
         each_byte: 2,
-        too_much: "the workbook has more than 1,000 sheets, or 16 MiB of names; copy the sheet into a new workbook",
+        too_much: Message::new(
+            "workbook-sheets",
+            "the workbook has more than 1,000 sheets, or 16 MiB of names; copy the sheet into a new workbook",
+        ),
     },
     BoundedPart {
         name: ".rels",
@@ -69,19 +79,25 @@ const WHOLE: [BoundedPart; 4] = [
         most: 20_000,
         each: 1_024,
         each_byte: 2,
-        too_much: "the workbook has more than 20,000 links between its parts; copy the sheet into a new workbook",
+        too_much: Message::new(
+            "workbook-links",
+            "the workbook has more than 20,000 links between its parts; copy the sheet into a new workbook",
+        ),
     },
 ];
 
 /// Says how much memory its parts may take when they are read, in bytes.
-pub(super) fn check(file: &File) -> Result<u64, &'static str> {
+pub(super) fn check(file: &File) -> Result<u64, Message> {
     check_up_to(file, UNPACKED_MAX)
 }
 
-fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
+fn check_up_to(mut file: &File, max: u64) -> Result<u64, Message> {
     let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(|_| NO_WORKBOOK)?;
     if archive.len() > PARTS_MAX {
-        return Err("the workbook has more than 10,000 parts; copy the sheet into a new workbook");
+        return Err(Message::new(
+            "workbook-parts",
+            "the workbook has more than 10,000 parts; copy the sheet into a new workbook",
+        ));
     }
     let (mut left, mut need) = (max, 0);
     for index in 0..archive.len() {
@@ -97,31 +113,37 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, &'static str> {
         let read = io::copy(&mut entry.take(most), &mut counted).map_err(|_| NO_WORKBOOK)?;
         left = left.saturating_sub(read);
         if left == 0 {
-            return Err("the workbook unpacks to more than 1 GiB; split it, or save it as CSV");
+            return Err(Message::new(
+                "workbook-unpacks",
+                "the workbook unpacks to more than 1 GiB; split it, or save it as CSV",
+            ));
         }
         counted.finish();
         if counted.has_nul {
-            return Err(
+            return Err(Message::new(
+                "workbook-nul",
                 "the workbook has the character U+0000 in a text; take it out, and save the workbook in Excel anew",
-            );
+            ));
         }
         let Some(whole) = whole else {
             let [rows, cells] = counted.elements;
             if rows > ROWS_MAX {
-                return Err(
+                return Err(Message::new(
+                    "workbook-rows",
                     "a sheet of the workbook has more than 1,048,576 rows; split it, or save it as CSV",
-                );
+                ));
             }
             if cells > CELLS_MAX {
-                return Err(
+                return Err(Message::new(
+                    "workbook-cells",
                     "a sheet of the workbook has more than 16,000,000 cells; split it, or save it as CSV",
-                );
+                ));
             }
             continue;
         };
         let elements = counted.most();
         if read > whole.bytes || elements > whole.most {
-            return Err(whole.too_much);
+            return Err(whole.too_much.clone());
         }
         need += elements * whole.each + read * whole.each_byte;
     }
@@ -254,7 +276,9 @@ mod tests {
         let parts: &[(&str, &[u8])] = &[("0", &[0; 60_000]), ("1", &[0; 40_000])];
         assert!(zipped(parts).metadata().unwrap().len() < 1_000);
         assert_eq!(check_up_to(&zipped(parts), 100_001), Ok(0));
-        let too_much = check_up_to(&zipped(parts), 100_000).unwrap_err();
+        let too_much = check_up_to(&zipped(parts), 100_000)
+            .unwrap_err()
+            .to_string();
         assert!(
             too_much.contains("unpacks to more than 1 GiB"),
             "{too_much}"

@@ -3,6 +3,7 @@
 //! than what the cell holds.
 
 use crate::workflow::source::TO_MEND;
+use payrun_domain::message::Message;
 
 /// What a person sees of a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,17 +13,56 @@ pub(super) enum ShownNumber {
     /// These digits: with zeros before or behind that the cell does not hold.
     Digits(String),
     /// Something else, with what to do about it.
-    Otherwise(&'static str),
+    Otherwise(ShownOtherwise),
 }
 
-const ROUNDED: &str = "is shown rounded: Excel shows fewer digits than the cell holds; round it with ROUND, or show all its digits";
-const PERCENT: &str = "is shown as a percentage; format the column as text, or as a plain number";
-const SCIENTIFIC: &str =
-    "is shown in scientific notation; format the column as text, or as a plain number";
-const FRACTION: &str = "is shown as a fraction; format the column as text, or as a plain number";
-const SCALED: &str = "is shown in thousands: the number that is shown is not the one in the cell; take the comma off the end of the format";
-const HIDDEN: &str = "is not shown by its format; format the column as text, or as a plain number";
-const OTHER: &str = "is shown with signs that the cell does not hold; format the column as text, and write what is meant";
+/// Why what Excel shows of a number is not what the cell holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShownOtherwise {
+    Rounded,
+    Percent,
+    Scientific,
+    Fraction,
+    Scaled,
+    Hidden,
+    Other,
+}
+
+impl ShownOtherwise {
+    /// What is wrong with the cell, and what to do.
+    pub(super) const fn message(self) -> Message {
+        match self {
+            Self::Rounded => Message::new(
+                "cell-shown-rounded",
+                "is shown rounded: Excel shows fewer digits than the cell holds; round it with ROUND, or show all its digits",
+            ),
+            Self::Percent => Message::new(
+                "cell-percent",
+                "is shown as a percentage; format the column as text, or as a plain number",
+            ),
+            Self::Scientific => Message::new(
+                "cell-scientific",
+                "is shown in scientific notation; format the column as text, or as a plain number",
+            ),
+            Self::Fraction => Message::new(
+                "cell-fraction",
+                "is shown as a fraction; format the column as text, or as a plain number",
+            ),
+            Self::Scaled => Message::new(
+                "cell-scaled",
+                "is shown in thousands: the number that is shown is not the one in the cell; take the comma off the end of the format",
+            ),
+            Self::Hidden => Message::new(
+                "cell-hidden-by-format",
+                "is not shown by its format; format the column as text, or as a plain number",
+            ),
+            Self::Other => Message::new(
+                "cell-other-signs",
+                "is shown with signs that the cell does not hold; format the column as text, and write what is meant",
+            ),
+        }
+    }
+}
 
 /// What is seen of a number, which is given in plain digits, under a format code.
 pub(super) fn shown(number: &str, code: &str) -> ShownNumber {
@@ -46,8 +86,8 @@ pub(super) fn as_seen(number: &str, code: &str) -> String {
         return with_digits_kept(number);
     }
     match Pattern::parse(section) {
-        Err(PERCENT) => format!("{}%", times_hundred(number)),
-        Err(SCIENTIFIC) => scientific(number, section),
+        Err(ShownOtherwise::Percent) => format!("{}%", times_hundred(number)),
+        Err(ShownOtherwise::Scientific) => scientific(number, section),
         Ok(_) | Err(_) => {
             let held = with_digits_kept(number);
             // What is shown otherwise would be taken for what it holds.
@@ -161,7 +201,7 @@ struct Pattern {
 }
 
 impl Pattern {
-    fn parse(section: &str) -> Result<Self, &'static str> {
+    fn parse(section: &str) -> Result<Self, ShownOtherwise> {
         let (mut pattern, mut in_decimals, mut commas) = (Self::default(), false, false);
         let mut chars = section.chars();
         while let Some(c) = chars.next() {
@@ -181,7 +221,7 @@ impl Pattern {
                 '[' => {
                     let text: String = chars.by_ref().take_while(|c| *c != ']').collect();
                     if text.starts_with(['<', '>', '=']) {
-                        return Err(OTHER);
+                        return Err(ShownOtherwise::Other);
                     }
                     // A colour or a currency: `[$HK$-C04]`.
                 }
@@ -204,17 +244,17 @@ impl Pattern {
                 }
                 '.' => in_decimals = true,
                 ',' => commas = pattern.has_digits,
-                '%' => return Err(PERCENT),
-                'E' | 'e' => return Err(SCIENTIFIC),
-                '/' => return Err(FRACTION),
+                '%' => return Err(ShownOtherwise::Percent),
+                'E' | 'e' => return Err(ShownOtherwise::Scientific),
+                '/' => return Err(ShownOtherwise::Fraction),
                 _ => pattern.add_literal(c.encode_utf8(&mut [0; 4])),
             }
             if commas && in_decimals && c == ',' {
-                return Err(SCALED);
+                return Err(ShownOtherwise::Scaled);
             }
         }
         if commas {
-            return Err(SCALED);
+            return Err(ShownOtherwise::Scaled);
         }
         Ok(pattern)
     }
@@ -259,11 +299,11 @@ impl Pattern {
             return if is_zero && !self.literal {
                 ShownNumber::AsHeld
             } else {
-                ShownNumber::Otherwise(HIDDEN)
+                ShownNumber::Otherwise(ShownOtherwise::Hidden)
             };
         }
         if self.literal {
-            return ShownNumber::Otherwise(OTHER);
+            return ShownNumber::Otherwise(ShownOtherwise::Other);
         }
         let (sign, digits) = match number.strip_prefix('-') {
             Some(digits) => ("-", digits),
@@ -271,7 +311,7 @@ impl Pattern {
         };
         let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
         if decimals.len() > self.decimals.1 {
-            return ShownNumber::Otherwise(ROUNDED);
+            return ShownNumber::Otherwise(ShownOtherwise::Rounded);
         }
         let behind = format!("{decimals:0<width$}", width = self.decimals.0);
         let before = format!("{whole:0>width$}", width = self.whole.max(1));
@@ -293,7 +333,12 @@ mod tests {
         match shown(number, code) {
             ShownNumber::AsHeld => number.to_owned(),
             ShownNumber::Digits(digits) => digits,
-            ShownNumber::Otherwise(why) => format!("! {}", why.split([':', ';']).next().unwrap()),
+            ShownNumber::Otherwise(why) => {
+                format!(
+                    "! {}",
+                    why.message().to_string().split([':', ';']).next().unwrap()
+                )
+            }
         }
     }
 

@@ -7,7 +7,8 @@ use std::io::{self, BufReader, Read, Seek};
 use calamine::{DataRef, Reader as _, SheetType, SheetVisible, Style, Xlsx as Workbook};
 
 use super::{BadCell, NO_WORKBOOK, XlsxMessage, cell, forms, layout};
-use crate::workflow::source::{COLUMNS_MAX, FileRow, ROW_MAX};
+use crate::workflow::source::{COLUMNS_MAX, FileRow, ROW_MAX, nearest};
+use payrun_domain::message::Message;
 use payrun_domain::text::shown;
 use payrun_yaml::diagnostics::nearest_name;
 
@@ -30,14 +31,14 @@ type RowSink<'a> = dyn FnMut(&XlsxMessage) -> io::Result<()> + 'a;
 pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io::Result<()> {
     let again = file.try_clone()?;
     let Ok(mut workbook) = Workbook::new(BufReader::new(file)) else {
-        return out(&XlsxMessage::Refused(NO_WORKBOOK.to_owned()));
+        return out(&XlsxMessage::Refused(NO_WORKBOOK));
     };
     match choose(&workbook, sheet) {
         Err(reason) => out(&XlsxMessage::Refused(reason)),
         Ok(chosen) => {
             out(&XlsxMessage::Opened)?;
             match layout::read(&again, &chosen) {
-                Err(reason) => return out(&XlsxMessage::Refused(reason.to_owned())),
+                Err(reason) => return out(&XlsxMessage::Refused(reason)),
                 Ok(mut layout) => {
                     if sheet.is_none() {
                         layout.other_sheets = others(&workbook, &chosen);
@@ -54,7 +55,7 @@ pub(super) fn read(file: File, sheet: Option<&str>, out: &mut RowSink<'_>) -> io
 }
 
 /// The sheet of this name, or the first that a person sees.
-fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<String, String> {
+fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<String, Message> {
     let sheets = workbook
         .sheets_metadata()
         .iter()
@@ -64,20 +65,22 @@ fn choose<R: Read + Seek>(workbook: &Workbook<R>, name: Option<&str>) -> Result<
             let first = sheets
                 .clone()
                 .find(|sheet| sheet.visible == SheetVisible::Visible);
-            first
-                .map(|sheet| sheet.name.clone())
-                .ok_or_else(|| "the workbook has no sheet that is not hidden".to_owned())
+            first.map(|sheet| sheet.name.clone()).ok_or_else(|| {
+                Message::new(
+                    "workbook-all-hidden",
+                    "the workbook has no sheet that is not hidden",
+                )
+            })
         }
         Some(name) if sheets.clone().any(|sheet| sheet.name == name) => Ok(name.to_owned()),
         Some(name) => {
             let near = nearest_name(name, sheets.map(|sheet| sheet.name.as_str()));
-            let help = near
-                .map(|near| format!("; did you mean \"{}\"?", shown(near)))
-                .unwrap_or_default();
-            Err(format!(
-                "the workbook has no sheet \"{}\"{help}",
-                shown(name)
-            ))
+            Err(Message::new(
+                "workbook-no-sheet",
+                "the workbook has no sheet \"{name}\"{near}",
+            )
+            .with("name", shown(name))
+            .with("near", near.map(nearest)))
         }
     }
 }
@@ -209,10 +212,7 @@ impl CurrentRow {
         if let Err(reason) = self.take(column, cell)
             && self.wrong.len() < BAD_CELLS
         {
-            self.wrong.push(BadCell {
-                column,
-                reason: reason.to_owned(),
-            });
+            self.wrong.push(BadCell { column, reason });
         }
         true
     }
@@ -221,9 +221,12 @@ impl CurrentRow {
         &mut self,
         column: usize,
         (value, format): (&DataRef<'_>, &str),
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Message> {
         if column >= COLUMNS_MAX {
-            return Err("stands behind the 1,000th column");
+            return Err(Message::new(
+                "cell-behind-last-column",
+                "stands behind the 1,000th column",
+            ));
         }
         let (text, wrong) = match cell::text(value, format) {
             Ok(text) => (text, Ok(())),
@@ -234,7 +237,10 @@ impl CurrentRow {
             return wrong;
         }
         if self.row.text.len().saturating_add(text.len()) > ROW_MAX {
-            return Err("makes the row longer than 1 MiB");
+            return Err(Message::new(
+                "cell-makes-row-too-long",
+                "makes the row longer than 1 MiB",
+            ));
         }
         (self.row.ends.len()..column).for_each(|_| self.row.push(""));
         match value {

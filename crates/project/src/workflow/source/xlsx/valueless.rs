@@ -26,7 +26,7 @@ impl ValuelessCells {
                 let column = column_letters(*column);
                 match first.max(&(line + 1)) {
                     first if first == last => format!("{column}{first}"),
-                    first => format!("{column}{first} to {column}{last}"),
+                    first => format!("{column}{first}–{column}{last}"),
                 }
             })
             .collect()
