@@ -242,6 +242,7 @@ workbook-links = 工作簿各部分之间的链接超过 20,000 个；请把工�
 workbook-no-sheet = 工作簿没有工作表「{ $name }」{ $near }
 workbook-none = 这不是 Excel 工作簿；请在 Excel 中另存为 .xlsx 或 CSV
 workbook-nul = 工作簿的文本中有字符 U+0000；请去掉，并在 Excel 中重新保存
+workbook-two-parts = 工作簿中有两个同名的部件（{ $name }），不同程序会读取不同的一个；请在 Excel 中重新保存
 workbook-parts = 工作簿超过 10,000 个部分；请把工作表复制到新工作簿
 workbook-password = 工作簿有密码，或为旧版 Excel 格式；请在 Excel 中另存为无密码的 .xlsx
 workbook-rows = 工作簿中有工作表超过 1,048,576 行；请拆分，或另存为 CSV

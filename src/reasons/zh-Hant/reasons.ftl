@@ -242,6 +242,7 @@ workbook-links = 活頁簿各部分之間的連結超過 20,000 個；請把工�
 workbook-no-sheet = 活頁簿沒有工作表「{ $name }」{ $near }
 workbook-none = 這不是 Excel 活頁簿；請在 Excel 中另存為 .xlsx 或 CSV
 workbook-nul = 活頁簿的文字中有字元 U+0000；請去掉，並在 Excel 中重新儲存
+workbook-two-parts = 活頁簿中有兩個同名的部分（{ $name }），不同程式會讀取不同的一個；請在 Excel 中重新儲存
 workbook-parts = 活頁簿超過 10,000 個部分；請把工作表複製到新活頁簿
 workbook-password = 活頁簿有密碼，或為舊版 Excel 格式；請在 Excel 中另存為無密碼的 .xlsx
 workbook-rows = 活頁簿中有工作表超過 1,048,576 列；請拆分，或另存為 CSV

@@ -2,6 +2,7 @@
 //! than any memory has, and say otherwise. So it is unpacked once, and of the parts that are read
 //! as a whole the elements are counted.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 
@@ -100,9 +101,18 @@ fn check_up_to(mut file: &File, max: u64) -> Result<u64, Message> {
         ));
     }
     let (mut left, mut need) = (max, 0);
+    let mut names = HashSet::new();
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|_| NO_WORKBOOK)?;
         let name = entry.name().map_err(|_| NO_WORKBOOK)?.to_ascii_lowercase();
+        // Excel and LibreOffice take no notice of capitals: which of two is read is anybody's guess.
+        if !names.insert(name.clone()) {
+            return Err(Message::new(
+                "workbook-two-parts",
+                "the workbook has two parts of one name, {name}, of which programs read one or the other; save it in Excel anew",
+            )
+            .with("name", name));
+        }
         let whole = WHOLE.iter().find(|whole| name.ends_with(whole.name));
         let mut counted = match whole {
             Some(whole) => ElementCounter::of([whole.element, b""]),
@@ -257,6 +267,17 @@ mod tests {
     use super::*;
     use std::io::Write;
     use zip::write::SimpleFileOptions;
+
+    #[test]
+    fn two_parts_whose_names_differ_by_capitals_are_refused() {
+        let sheets: &[(&str, &[u8])] = &[
+            ("xl/worksheets/sheet1.xml", b"<row/>"),
+            ("xl/worksheets/SHEET1.xml", b"<row/>"),
+        ];
+        let refused = check(&zipped(sheets)).unwrap_err();
+        assert_eq!(refused.id(), Some("workbook-two-parts"));
+        assert!(check(&zipped(&sheets[..1])).is_ok());
+    }
 
     fn zipped(entries: &[(&str, &[u8])]) -> File {
         let mut archive = zip::ZipWriter::new(tempfile::tempfile().unwrap());
