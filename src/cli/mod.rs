@@ -83,8 +83,8 @@ use log::LogFormat;
 #[command(version, propagate_version = true, max_term_width = 110)]
 #[command(
     after_help = "Exit codes: 0 all succeeded; 1 internal error; 2 invalid input or usage; \
-                        3 finished with items that failed, were rejected or need review, or with differences; 4 interrupted, or \
-                        waiting, with items open."
+                        3 finished with items that failed, were rejected or need review, with differences, or withdrawn; \
+                        4 interrupted, or waiting, with items open."
 )]
 pub struct Args {
     /// The project's configuration

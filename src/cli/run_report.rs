@@ -95,6 +95,7 @@ impl Report {
             Exit::Open
         } else if bad.into_iter().any(|state| self.in_state(state) > 0)
             || self.failures().next().is_some()
+            || self.run.withdrawal.is_some()
         {
             Exit::Incomplete
         } else {

@@ -33,7 +33,7 @@ pub(super) async fn run(context: &Context, args: &WithdrawArgs) -> Result<Exit, 
     if ledger.run(run).await?.is_none() {
         return Err(Failure::invalid(format!("there is no run {run}")));
     }
-    let engine = project.engine(ledger, Clock::of_machine()).await?;
+    let engine = project.engine(ledger.clone(), Clock::of_machine()).await?;
     let done = engine.withdraw_run(run, &by).await.map_err(failed)?;
     let (cancelled, under_way): (u64, u64) =
         (done.moved.values().sum(), done.withdrawn.values().sum());
@@ -41,9 +41,15 @@ pub(super) async fn run(context: &Context, args: &WithdrawArgs) -> Result<Exit, 
     if args.json {
         say_json(&json!({ "cancelled": cancelled, "under_way": under_way, "refused": moving }));
     } else if cancelled + under_way + moving == 0 {
-        say(format!(
-            "nothing of run {run} is open: nothing was withdrawn"
-        ));
+        say(
+            match ledger.run(run).await?.and_then(|row| row.withdrawal) {
+                Some(withdrawal) => format!(
+                    "run {run} is withdrawn, by {}; nothing of it was open any more",
+                    withdrawal.by
+                ),
+                None => format!("nothing of run {run} is open: nothing was withdrawn"),
+            },
+        );
     } else {
         say(format!(
             "run {run} is withdrawn: {} cancelled, {} that may be under way and are queried; nothing more of it is sent, and its later \
