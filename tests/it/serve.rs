@@ -219,7 +219,7 @@ fn addresses(setup: Setup) {
         ("/api/v1/items?stat=failed", "did you mean \"state\"?"),
         (
             "/api/v1/items?run=1&limit=2&xyzzy=1",
-            "valid here: run, workflow, job, gateway, state, reason_has, code, currency, key, after, limit",
+            "valid here: run, workflow, job, gateway, state, reason_has, code, currency, bulk_action, untouched, key, after, limit",
         ),
         ("/api/v1/runs/1?limit=2", "this path takes none"),
         ("/api/v1/pauses?limit=2", "this path takes none"),

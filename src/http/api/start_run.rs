@@ -164,10 +164,11 @@ pub(in crate::http) async fn create(
     let planning = PlanInProgress::enter(&app, &occurrence)?;
     // Before its file is read: what waits takes no memory.
     let full = || {
-        ApiError::too_many(
+        let many = Message::new(
+            "plans-many",
             "other runs are being planned, and as many wait as may",
-            AGAIN,
-        )
+        );
+        ApiError::too_many(many, AGAIN)
     };
     let place = app.engine().places.ask().await.ok_or_else(full)?;
     let request = request(&app, &wanted, &occurrence, caller.actor()?).await?;
