@@ -15,7 +15,7 @@ pub enum Exit {
     Internal = 1,
     /// Invalid input or usage; nothing was sent.
     Invalid = 2,
-    /// Finished with items that failed, were rejected or need review, or with differences.
+    /// Finished with items that failed, were rejected or need review, with differences, or withdrawn.
     Incomplete = 3,
     /// Interrupted, or waiting, with items open.
     Open = 4,

@@ -145,8 +145,8 @@ fn help_lists_every_command_and_the_exit_codes() {
     let (_, exit_codes) = options.split_once("Exit codes:").unwrap();
     insta::assert_snapshot!(exit_codes, @r#"
      0 all succeeded; 1 internal error; 2 invalid input or usage; 3 finished with items that
-    failed, were rejected or need review, or with differences; 4 interrupted, or waiting, with items
-    open.
+    failed, were rejected or need review, with differences, or withdrawn; 4 interrupted, or waiting,
+    with items open.
     "#);
 }
 
