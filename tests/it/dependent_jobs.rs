@@ -455,7 +455,7 @@ fn the_later_jobs_of_a_withdrawn_run_get_no_items() {
     assert_eq!(rig.charged().get("CNY"), None);
     let (code, told) = rig.payrun(&["withdraw", "1", "--author", "ann", "--reason", "again"]);
     assert_eq!(
-        (code, told.contains("nothing of run 1 is open")),
+        (code, told.contains("withdrawn, by ann: a wrong file")),
         (Some(0), true),
         "{told}"
     );
