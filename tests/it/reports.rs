@@ -807,7 +807,8 @@ fn the_reports_of_a_run_and_of_a_month_are_made_by_one_of_two_services() {
 fn the_daily_mail_has_the_reports_of_its_runs_and_the_monthly_mail_that_of_the_month() {
     let server = MailServer::plain(json!({}));
     let app = reporting();
-    let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(61);
+    // The minute begins a minute from now at the soonest, when the run has ended.
+    let soon = chrono::Utc::now() + chrono::TimeDelta::seconds(121);
     let soon = soon
         .with_timezone(&chrono_tz::Asia::Hong_Kong)
         .format("%H:%M");
