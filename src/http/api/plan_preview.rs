@@ -81,7 +81,7 @@ struct PreviewedRowView {
 
 /// Plans a run and keeps nothing of it: what would be sent, and which rows would be rejected
 #[utoipa::path(post, path = "/plans", tag = "runs", request_body = StartRunBody,
-    responses((status = 200, body = PlanPreviewView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody),
+    responses((status = 200, body = PlanPreviewView), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
               (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn preview(
     State(app): State<App>,
