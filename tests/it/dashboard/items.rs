@@ -60,6 +60,10 @@ fn a_failed_item_says_why_what_it_means_and_what_to_do() {
     {
         ann.post("/settings", &[("language", language), ("timezone", "")]);
         assert!(ann.page("/items/1").contains(said));
+        // The list as a file is in Chinese too.
+        assert!(ann.page("/items").contains("format=csv&amp;lang=zh\""));
+        let list = ann.get("/api/v1/exports/items?format=csv&lang=zh");
+        assert!(list.html.contains("提交单号"), "{}", list.html);
     }
 }
 
