@@ -259,18 +259,7 @@ impl State {
 
     /// What a sentence says of an item in this state: `is planned`, `needs review`.
     pub fn predicate(self) -> String {
-        match self {
-            Self::AwaitingApproval | Self::NeedsReview => self.label().to_owned(),
-            Self::Planned
-            | Self::Sending
-            | Self::Pending
-            | Self::Unknown
-            | Self::Succeeded
-            | Self::Failed
-            | Self::Cancelled
-            | Self::Rejected
-            | Self::Skipped => format!("is {self}"),
-        }
+        self.predicate_told().to_string()
     }
 
     /// The same, as a part of what people are told.

@@ -2,6 +2,7 @@
 //! it is refused.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use sqlx::any::AnyArguments;
 use sqlx::query::Query;
@@ -177,11 +178,12 @@ impl PlanWriter {
         let connection = self.connection().await?;
         let mut inserted = 0;
         for rows in items.chunks(ROWS) {
-            let mut statement = sqlx::query(AssertSqlSafe(statement_for(rows.len())))
+            let statement = match rows.len() {
+                ROWS => sqlx::query(AssertSqlSafe(FULL.as_str())),
                 // The last chunk has a length of its own, which hardly comes again.
-                .persistent(rows.len() == ROWS)
-                .bind(job_id)
-                .bind(due);
+                fewer => sqlx::query(AssertSqlSafe(statement_for(fewer))).persistent(false),
+            };
+            let mut statement = statement.bind(job_id).bind(due);
             for item in rows {
                 statement = bind_item(statement, item);
             }
@@ -201,6 +203,9 @@ const ROWS: usize = 100;
 
 /// The values of an item that `planning/plan_items.sql` takes, in its order.
 const VALUES: usize = 19;
+
+/// The statement of as many items as one takes.
+static FULL: LazyLock<String> = LazyLock::new(|| statement_for(ROWS));
 
 /// The statement that writes so many items.
 fn statement_for(rows: usize) -> String {
