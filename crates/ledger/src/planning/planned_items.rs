@@ -8,6 +8,7 @@ use sqlx::any::AnyArguments;
 use sqlx::query::Query;
 use sqlx::{Any, AssertSqlSafe, Row};
 
+use crate::db::location::DbKind;
 use crate::error::LedgerError;
 use crate::items::item_rows::text;
 use crate::planning::payment_names::PaymentNames;
@@ -175,17 +176,18 @@ impl PlanWriter {
 
     async fn insert(&mut self, job_id: i64, items: &[&NewItem]) -> Result<u64, LedgerError> {
         let due = self.send_at.unwrap_or(self.now).millis();
-        let connection = self.connection().await?;
+        let tx = self.write_tx().await?;
+        let engine = tx.db_kind();
+        let connection = tx.connection();
         let mut inserted = 0;
         for rows in items.chunks(ROWS) {
-            let statement = match rows.len() {
-                ROWS => sqlx::query(AssertSqlSafe(FULL.as_str())),
+            let mut statement = match rows.len() {
+                ROWS => sqlx::query(AssertSqlSafe(full_statement(engine))),
                 // The last chunk has a length of its own, which hardly comes again.
-                fewer => sqlx::query(AssertSqlSafe(statement_for(fewer))).persistent(false),
+                fewer => sqlx::query(AssertSqlSafe(statement_for(engine, fewer))).persistent(false),
             };
-            let mut statement = statement.bind(job_id).bind(due);
             for item in rows {
-                statement = bind_item(statement, item);
+                statement = bind_item(statement.bind(job_id).bind(due), item);
             }
             inserted += statement
                 .execute(&mut *connection)
@@ -202,18 +204,30 @@ impl PlanWriter {
 const ROWS: usize = 100;
 
 /// The values of an item that `planning/plan_items.sql` takes, in its order.
-const VALUES: usize = 19;
+const VALUES: usize = 21;
 
 /// The statement of as many items as one takes.
-static FULL: LazyLock<String> = LazyLock::new(|| statement_for(ROWS));
+fn full_statement(engine: DbKind) -> &'static str {
+    static SQLITE: LazyLock<String> = LazyLock::new(|| statement_for(DbKind::Sqlite, ROWS));
+    static POSTGRES: LazyLock<String> = LazyLock::new(|| statement_for(DbKind::Postgres, ROWS));
+    match engine {
+        DbKind::Sqlite => &SQLITE,
+        DbKind::Postgres => &POSTGRES,
+    }
+}
 
 /// The statement that writes so many items.
-fn statement_for(rows: usize) -> String {
+fn statement_for(engine: DbKind, rows: usize) -> String {
+    let value = |n: usize| match engine {
+        // A number makes a name of it, and sqlx looks for each name among all of them: two thirds of
+        // the time of a plan.
+        DbKind::Sqlite => "?".to_owned(),
+        DbKind::Postgres => format!("${}", n + 1),
+    };
     let rows: Vec<String> = (0..rows)
         .map(|row| {
-            let first = 3 + row * VALUES;
-            let values: Vec<String> = (first..first + VALUES).map(|n| format!("${n}")).collect();
-            format!("($1, 'planned', $2, {})", values.join(", "))
+            let values: Vec<String> = (row * VALUES..(row + 1) * VALUES).map(value).collect();
+            format!("({}, 'planned')", values.join(", "))
         })
         .collect();
     include_str!("plan_items.sql").replace("{rows}", &rows.join(", "))
