@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::approvals::approval_batch::release_keys;
@@ -558,51 +559,13 @@ async fn move_item(
     if version.is_some_and(|version| version != stored.version) {
         return Ok(Err(ActionResult::Changed));
     }
-    if *action == OperatorAction::Retry
-        && let Some(by) = filed_again_as(id, stored.result.as_deref())?
-        && has_key(tx, by).await?
-    {
-        return Ok(Err(ActionResult::FiledAgain(by)));
-    }
-    if *action == OperatorAction::Retry
-        && matches!(stored.item.state, State::Failed | State::Cancelled)
-        && let Some(clash) = clash_of(tx, &row).await?
-    {
-        return Ok(Err(match clash {
-            RetryClash::OtherShape(other) => ActionResult::Clashes(other),
-            RetryClash::Same(other) => ActionResult::DoneAs(other),
-        }));
-    }
-    if *action == OperatorAction::Retry
-        && matches!(stored.item.state, State::Failed | State::Cancelled)
-        && let Some(other) = other_name_of(tx, &row).await?
-    {
-        return Ok(Err(ActionResult::OtherPayment(other)));
-    }
-    let given_back_as: Option<i64> = row.try_get("given_back_as").map_err(failed)?;
-    if *action == OperatorAction::Retry
-        && matches!(stored.item.state, State::Failed | State::Cancelled)
-        && let Some(later) = given_back_as
-    {
-        return Ok(Err(ActionResult::GivenBackAs(later)));
-    }
-    let stopped = match action {
-        OperatorAction::Retry => stopped_items(tx.connection(), &[id]).await?.remove(&id),
-        OperatorAction::Cancel | OperatorAction::Resolve(_) => None,
+    let asks_only = match action {
+        OperatorAction::Retry => match allow_retry(tx, &row, &stored, by).await? {
+            Ok(asks_only) => asks_only,
+            Err(refused) => return Ok(Err(refused)),
+        },
+        OperatorAction::Cancel | OperatorAction::Resolve(_) => false,
     };
-    // What needs review may have happened: it is asked about, and stays withdrawn.
-    let asks_only =
-        stopped.is_some() && stored.item.state == State::NeedsReview && stored.withdrawn.is_some();
-    if let Some(stopped) = stopped.filter(|_| !asks_only) {
-        return Ok(Err(ActionResult::Stopped(stopped)));
-    }
-    let is_withdrawn = stored.item.state == State::Cancelled || stored.withdrawn.is_some();
-    if *action == OperatorAction::Retry
-        && is_withdrawn
-        && let Some(own) = own_batch(tx, stored.job_id, by).await?
-    {
-        return Ok(Err(ActionResult::Stopped(own)));
-    }
     let stored = ItemRecord {
         withdrawn: stored
             .withdrawn
@@ -666,6 +629,63 @@ async fn move_item(
         change,
         withdrawal_noted: false,
     }))
+}
+
+/// Whether a retry only asks about what needs review, and leaves it withdrawn; or why nothing is tried
+/// again.
+async fn allow_retry(
+    tx: &mut WriteTx,
+    row: &AnyRow,
+    stored: &ItemRecord,
+    by: ActionAuthor<'_>,
+) -> Result<Result<bool, ActionResult>, LedgerError> {
+    if let Some(other) = done_by_another(tx, row, stored).await? {
+        return Ok(Err(other));
+    }
+    let stopped = stopped_items(tx.connection(), &[stored.id])
+        .await?
+        .remove(&stored.id);
+    // What needs review may have happened: it is asked about, and stays withdrawn.
+    let asks_only =
+        stopped.is_some() && stored.item.state == State::NeedsReview && stored.withdrawn.is_some();
+    if let Some(stopped) = stopped.filter(|_| !asks_only) {
+        return Ok(Err(ActionResult::Stopped(stopped)));
+    }
+    let is_withdrawn = stored.item.state == State::Cancelled || stored.withdrawn.is_some();
+    if is_withdrawn && let Some(own) = own_batch(tx, stored.job_id, by).await? {
+        return Ok(Err(ActionResult::Stopped(own)));
+    }
+    Ok(Ok(asks_only))
+}
+
+/// The item that does, or may do, what this one did not: tried again, it would be done twice.
+async fn done_by_another(
+    tx: &mut WriteTx,
+    row: &AnyRow,
+    stored: &ItemRecord,
+) -> Result<Option<ActionResult>, LedgerError> {
+    if let Some(later) = filed_again_as(stored.id, stored.result.as_deref())?
+        && has_key(tx, later).await?
+    {
+        return Ok(Some(ActionResult::FiledAgain(later)));
+    }
+    // In any other state it was not given up.
+    if !matches!(stored.item.state, State::Failed | State::Cancelled) {
+        return Ok(None);
+    }
+    if let Some(clash) = clash_of(tx, row).await? {
+        return Ok(Some(match clash {
+            RetryClash::OtherShape(other) => ActionResult::Clashes(other),
+            RetryClash::Same(other) => ActionResult::DoneAs(other),
+        }));
+    }
+    if let Some(other) = other_name_of(tx, row).await? {
+        return Ok(Some(ActionResult::OtherPayment(other)));
+    }
+    let given_back_as: Option<i64> = row
+        .try_get("given_back_as")
+        .map_err(|source| LedgerError::of("changing an item", source))?;
+    Ok(given_back_as.map(ActionResult::GivenBackAs))
 }
 
 /// What was withdrawn from an approved batch is not what was approved any more: whoever started the
