@@ -662,7 +662,7 @@ impl JobView {
             kind: job.kind.clone(),
             gateway: job.lane.clone(),
             finished_at: job.finished_at.map(|at| at.to_string()),
-            failure: job.failure.clone(),
+            failure: job.failure.as_ref().map(Message::to_string),
             failure_code: job.failure_code.map(|code| code.to_string()),
             read_as: reading.as_ref().map(ToString::to_string),
             columns_not_used: reading.map(|reading| reading.unused).unwrap_or_default(),
@@ -755,7 +755,7 @@ impl From<&EventRow> for EventView {
             event: event.event.to_string(),
             from: event.from.clone(),
             to: event.to.clone(),
-            why: event.detail.clone(),
+            why: event.detail.as_ref().map(Message::to_string),
             alarm: event.alarm.clone(),
         }
     }

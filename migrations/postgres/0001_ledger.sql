@@ -27,12 +27,19 @@ create table runs (
   started_at   bigint not null,
   finished_at  bigint,
   pruned_at    bigint,                    -- since when it has no evidence any more
+  send_at      bigint,                    -- nothing of it is sent before; none: at once. Never changed once it is planned, so nobody reads it twice
+  -- That it is withdrawn as a whole stands here before any of its items is cancelled: from then on nothing of it is claimed to be sent,
+  -- none of its later jobs is planned, and nothing is tried again until every open item has been cancelled or withdrawn.
+  withdrawn_by text,                      -- who, and why; none: it was not
+  withdrawn_at bigint,
+  withdrawal_ended_at bigint,             -- since when no open item of it is left that is not withdrawn
   unique (workflow, occurrence)
 );
 create index runs_unfinished on runs (id) where finished_at is null;
 create index runs_finished on runs (finished_at) where finished_at is not null;
 create index runs_of_workflow on runs (workflow, started_at);
 create index runs_with_evidence on runs (finished_at) where finished_at is not null and pruned_at is null;
+create index runs_being_withdrawn on runs (id) where withdrawn_at is not null and withdrawal_ended_at is null;
 
 -- The jobs of a run, as they were planned.
 create table jobs (
@@ -50,6 +57,7 @@ create table jobs (
   planned      bigint not null default 1, -- 0 until the jobs it takes its items from have ended
   failure      text,                      -- why it could not be planned then
   failure_code text,                      -- the same for programs: FailureCode
+  failure_message text,                   -- the first as a message, for other languages
   first_item   bigint,                    -- its items have ids from here
   last_item    bigint,                    -- to here; between them may be others of plans made at the same time
   started      bigint not null default 0, -- 1 once the jobs it needs have ended
@@ -61,6 +69,8 @@ create table jobs (
 create index jobs_unfinished on jobs (lane) where finished_at is null;
 create index jobs_unplanned on jobs (run_id) where planned = 0;
 create index jobs_reconciled on jobs (finished_at) where kind = 'reconcile' and finished_at is not null;
+-- Each claim asks whether there is a job under way that ends contracts.
+create index jobs_terminating on jobs (id) where kind = 'terminate' and finished_at is null;
 -- Which accounts there have been, as the gateways tell them apart: a contract's fingerprint is made of one.
 create index jobs_by_account on jobs (account) where account is not null;
 
@@ -89,6 +99,11 @@ create table items (
   part_of          bytea,                     -- fingerprint of what it is for the whole, or for a part, of: a payment at a customs
   part             text collate "C",          -- which part, in small letters; empty: the whole
   part_written     text collate "C",          -- the same as its row wrote it
+  part_once        bigint,                    -- 1: the part is done once; what does it again is of another kind
+  payment_ours     text collate "C",          -- account and the merchant's number of the payment it is of, in small letters
+  payment_theirs   text collate "C",          -- the same by the gateway's number: a payment is told by both
+  payment_part     text collate "C",          -- account, customs and sub-order, in small letters, where the gateway finds it by that number alone
+  payment_written  text collate "C",          -- both numbers as its row wrote them
   order_no         text collate "C",          -- what the gateway sees; stored before it is sent
   custom_order_no  text collate "C",          -- the order number the user gave; none where it is derived
   generation       bigint not null default 1, -- how many order numbers it has had
@@ -109,6 +124,7 @@ create table items (
   receipt          text collate "C",
   reason           text,                      -- why it is in this state, or waits
   reason_code      text collate "C",          -- what follows from that reason, if anything does: ReasonCode
+  reason_message   text,                      -- the reason as a message, for other languages
   withdrawn        text,                      -- who wants nothing more sent of it, and why, until a person has it tried again
   withdrawn_at     bigint,
   duplicate_of     bigint,                    -- skipped: the item that has the key
@@ -128,17 +144,22 @@ create index items_claimed on items (node) where node is not null;
 create index items_refunded_payment on items (refunded_payment) where refunded_payment is not null;
 -- What is done of a whole, and what of its parts: a payment is declared to a customs whole or by its sub-orders, never both.
 create index items_part_of on items (part_of, part) where part_of is not null;
--- What is planned of a contract or waits for approval, so that it is found when the contract is stopped, and what was put off of it.
-create index items_waiting on items (exclusive_key) where state in ('planned', 'awaiting_approval');
+create index items_payment_ours on items (payment_ours, payment_written) where payment_ours is not null;
+create index items_payment_part on items (payment_part, payment_written) where payment_part is not null;
+create index items_payment_theirs on items (payment_theirs, payment_written) where payment_theirs is not null;
+-- What was put off of a contract, so that it is found when that goes on.
 create index items_postponed on items (exclusive_key) where state = 'planned' and reason_code is not null;
 -- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
 create index items_with_problems on items (id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
 create index items_queried on items (id) where state in ('pending', 'unknown');
+-- One state by itself: a few that failed among a million rows that were rejected.
+create index items_in_state on items (state, id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
 create index items_by_key on items (key);
 create index items_needing_review on items (job_id) where state = 'needs_review';
 create index items_unknown on items (unresolved_since) where state = 'unknown';
 -- Whoever approves a batch is shown which of its rows say the same of the same payment or contract as an earlier one.
-create index items_content_hash on items (content_hash) where content_hash is not null;
+-- Eight bytes of a fingerprint find its item as well as all 32, and are less to write: whoever looks compares the whole.
+create index items_content_hash on items (substr(content_hash, 1, 8)) where content_hash is not null;
 -- Whoever approves a refund that names our own payment by the gateway's number is shown what was paid, before any lookup.
 create index items_receipt on items (receipt) where receipt is not null;
 -- Which keys sealed values need is looked up at each start, and `payrun reseal` finds what is sealed under an old one. The id of a
@@ -195,6 +216,7 @@ create table events (
   from_state   text   not null,
   to_state     text   not null,
   detail       text,
+  message      text,            -- the same as a message, for other languages
   alarm        text,            -- a contradiction that a person has to hear of
   alarm_about  bytea,           -- what one that moves nothing is about: it is told once
   primary key (item_id, version)
@@ -252,4 +274,12 @@ create table nodes (
 -- whether a move that was broken off had ended.
 create table moved_here (
   move         text   primary key
+);
+
+-- What `payrun backup` has made of this ledger when it lay in a file. A server is backed up by its own tools, which payrun does not hear of.
+create table backups (
+  at           bigint  not null,           -- what the copy shows is of this instant
+  file         text collate "C" not null, -- its name, without its folder
+  bytes        bigint  not null,
+  primary key (at, file)
 );

@@ -19,6 +19,9 @@ create function audit_never_changed() returns trigger language plpgsql
 create trigger audit_change before update or delete on audit for each row execute function audit_never_changed();
 create trigger audit_truncate before truncate on audit for each statement execute function audit_never_changed();
 
+-- Whoever looks at one thing is shown what persons did to it.
+create index audit_by_target on audit (target, seq);
+
 -- What sends nothing new; what is open of it is still asked about.
 create table pauses (
   scope        text collate "C" not null, -- all, gateway, workflow
@@ -98,6 +101,7 @@ create table idempotency_keys (
   key          text collate "C" not null,
   fingerprint  bytea  not null, -- of what was asked: another request under this key is refused
   created_at   bigint not null,
+  done_at      bigint,          -- none: it is under way, or broke off; what was sent again waits for it
   primary key (caller, key)
 );
 create index idempotency_keys_by_time on idempotency_keys (created_at);

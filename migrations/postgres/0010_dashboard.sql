@@ -23,3 +23,14 @@ create table alert_mutes (
   actor        text    not null,
   reason       text    not null
 );
+
+-- Which headings of a file a person has said are which columns of a job: the next file with the same header is read the same way.
+create table column_mappings (
+  workflow     text collate "C" not null,
+  job          text collate "C" not null,
+  header       bytea   not null,           -- fingerprint of the headings
+  columns      text    not null,           -- JSON object: the heading of each column
+  person       text    not null,           -- who has said so last
+  at           bigint  not null,
+  primary key (workflow, job, header)
+);

@@ -16,12 +16,19 @@ create table runs (
   started_at   integer not null,
   finished_at  integer,
   pruned_at    integer,                    -- since when it has no evidence any more
+  send_at      integer,                    -- nothing of it is sent before; none: at once. Never changed once it is planned, so nobody reads it twice
+  -- That it is withdrawn as a whole stands here before any of its items is cancelled: from then on nothing of it is claimed to be sent,
+  -- none of its later jobs is planned, and nothing is tried again until every open item has been cancelled or withdrawn.
+  withdrawn_by text,                       -- who, and why; none: it was not
+  withdrawn_at integer,
+  withdrawal_ended_at integer,             -- since when no open item of it is left that is not withdrawn
   unique (workflow, occurrence)
 );
 create index runs_unfinished on runs (id) where finished_at is null;
 create index runs_finished on runs (finished_at) where finished_at is not null;
 create index runs_of_workflow on runs (workflow, started_at);
 create index runs_with_evidence on runs (finished_at) where finished_at is not null and pruned_at is null;
+create index runs_being_withdrawn on runs (id) where withdrawn_at is not null and withdrawal_ended_at is null;
 
 -- The jobs of a run, as they were planned.
 create table jobs (
@@ -39,6 +46,7 @@ create table jobs (
   planned      integer not null default 1, -- 0 until the jobs it takes its items from have ended
   failure      text,                       -- why it could not be planned then
   failure_code text,                       -- the same for programs: FailureCode
+  failure_message text,                    -- the first as a message, for other languages
   first_item   integer,                    -- its items have ids from here
   last_item    integer,                    -- to here; between them may be others of plans made at the same time
   started      integer not null default 0, -- 1 once the jobs it needs have ended
@@ -50,6 +58,8 @@ create table jobs (
 create index jobs_unfinished on jobs (lane) where finished_at is null;
 create index jobs_unplanned on jobs (run_id) where planned = 0;
 create index jobs_reconciled on jobs (finished_at) where kind = 'reconcile' and finished_at is not null;
+-- Each claim asks whether there is a job under way that ends contracts.
+create index jobs_terminating on jobs (id) where kind = 'terminate' and finished_at is null;
 -- Which accounts there have been, as the gateways tell them apart: a contract's fingerprint is made of one.
 create index jobs_by_account on jobs (account) where account is not null;
 
@@ -77,6 +87,11 @@ create table items (
   part_of          blob,                       -- fingerprint of what it is for the whole, or for a part, of: a payment at a customs
   part             text,                       -- which part, in small letters; empty: the whole
   part_written     text,                       -- the same as its row wrote it
+  part_once        integer,                    -- 1: the part is done once; what does it again is of another kind
+  payment_ours     text,                       -- account and the merchant's number of the payment it is of, in small letters
+  payment_theirs   text,                       -- the same by the gateway's number: a payment is told by both
+  payment_part     text,                       -- account, customs and sub-order, in small letters, where the gateway finds it by that number alone
+  payment_written  text,                       -- both numbers as its row wrote them
   order_no         text,                       -- what the gateway sees; stored before it is sent
   custom_order_no  text,                       -- the order number the user gave; none where it is derived
   generation       integer not null default 1, -- how many order numbers it has had
@@ -97,6 +112,7 @@ create table items (
   receipt          text,
   reason           text,                       -- why it is in this state, or waits
   reason_code      text,                       -- what follows from that reason, if anything does: ReasonCode
+  reason_message   text,                       -- the reason as a message, for other languages
   withdrawn        text,                       -- who wants nothing more sent of it, and why, until a person has it tried again
   withdrawn_at     integer,
   duplicate_of     integer,                    -- skipped: the item that has the key
@@ -115,17 +131,22 @@ create index items_claimed on items (node) where node is not null;
 create index items_refunded_payment on items (refunded_payment) where refunded_payment is not null;
 -- What is done of a whole, and what of its parts: a payment is declared to a customs whole or by its sub-orders, never both.
 create index items_part_of on items (part_of, part) where part_of is not null;
--- What is planned of a contract or waits for approval, so that it is found when the contract is stopped, and what was put off of it.
-create index items_waiting on items (exclusive_key) where state in ('planned', 'awaiting_approval');
+create index items_payment_ours on items (payment_ours, payment_written) where payment_ours is not null;
+create index items_payment_part on items (payment_part, payment_written) where payment_part is not null;
+create index items_payment_theirs on items (payment_theirs, payment_written) where payment_theirs is not null;
+-- What was put off of a contract, so that it is found when that goes on.
 create index items_postponed on items (exclusive_key) where state = 'planned' and reason_code is not null;
 -- Lists of what went wrong, of what is being asked about, and of a key, among millions of items that went well.
 create index items_with_problems on items (id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
 create index items_queried on items (id) where state in ('pending', 'unknown');
+-- One state by itself: a few that failed among a million rows that were rejected.
+create index items_in_state on items (state, id) where state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled');
 create index items_by_key on items (key);
 create index items_needing_review on items (job_id) where state = 'needs_review';
 create index items_unknown on items (unresolved_since) where state = 'unknown';
 -- Whoever approves a batch is shown which of its rows say the same of the same payment or contract as an earlier one.
-create index items_content_hash on items (content_hash) where content_hash is not null;
+-- Eight bytes of a fingerprint find its item as well as all 32, and are less to write: whoever looks compares the whole.
+create index items_content_hash on items (substr(content_hash, 1, 8)) where content_hash is not null;
 -- Whoever approves a refund that names our own payment by the gateway's number is shown what was paid, before any lookup.
 create index items_receipt on items (receipt) where receipt is not null;
 -- Which keys sealed values need is looked up at each start, and `payrun reseal` finds what is sealed under an old one. The id of a
@@ -182,6 +203,7 @@ create table events (
   from_state   text    not null,
   to_state     text    not null,
   detail       text,
+  message      text,                       -- the same as a message, for other languages
   alarm        text,                       -- a contradiction that a person has to hear of
   alarm_about  blob,                       -- what one that moves nothing is about: it is told once
   primary key (item_id, version)
@@ -240,4 +262,12 @@ create table fence (
   id           integer primary key check (id = 1),
   moved_to     text    not null,           -- without user and password
   at           integer not null
+);
+
+-- What `payrun backup` has made of this ledger, so that whoever looks at the day sees when the last one was. A copy does not have its own.
+create table backups (
+  at           integer not null,           -- what the copy shows is of this instant
+  file         text    not null,           -- its name, without its folder
+  bytes        integer not null,
+  primary key (at, file)
 );

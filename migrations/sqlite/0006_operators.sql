@@ -22,6 +22,9 @@ create trigger audit_delete before delete on audit
 create trigger audit_insert before insert on audit when exists (select 1 from audit where seq >= new.seq)
   begin select raise(abort, 'the audit log is never changed'); end;
 
+-- Whoever looks at one thing is shown what persons did to it.
+create index audit_by_target on audit (target, seq);
+
 -- What sends nothing new; what is open of it is still asked about.
 create table pauses (
   scope        text    not null,           -- all, gateway, workflow
@@ -101,6 +104,7 @@ create table idempotency_keys (
   key          text    not null,
   fingerprint  blob    not null,           -- of what was asked: another request under this key is refused
   created_at   integer not null,
+  done_at      integer,                    -- none: it is under way, or broke off; what was sent again waits for it
   primary key (caller, key)
 ) without rowid;
 create index idempotency_keys_by_time on idempotency_keys (created_at);

@@ -23,3 +23,14 @@ create table alert_mutes (
   actor        text    not null,
   reason       text    not null
 ) without rowid;
+
+-- Which headings of a file a person has said are which columns of a job: the next file with the same header is read the same way.
+create table column_mappings (
+  workflow     text    not null,
+  job          text    not null,
+  header       blob    not null,           -- fingerprint of the headings
+  columns      text    not null,           -- JSON object: the heading of each column
+  person       text    not null,           -- who has said so last
+  at           integer not null,
+  primary key (workflow, job, header)
+) without rowid;

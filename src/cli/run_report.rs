@@ -8,6 +8,7 @@ use super::exit::Exit;
 use super::output::{Colour, count, counted, paint, print_table, say, table};
 use super::wall_clock::WallClock;
 use crate::domain::item::{Alarm, State};
+use crate::domain::message::Message;
 use crate::domain::money::{Currency, decimal_text};
 use crate::job_kinds::JobKinds;
 use crate::ledger::{EarlierProblems, JobRow, Ledger, LedgerError, RunRow, Total};
@@ -73,10 +74,10 @@ impl Report {
     }
 
     /// Jobs that could not be planned when those they take their items from had ended, and why.
-    pub fn failures(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn failures(&self) -> impl Iterator<Item = (&str, &Message)> {
         self.jobs
             .iter()
-            .filter_map(|job| Some((job.name.as_str(), job.failure.as_deref()?)))
+            .filter_map(|job| Some((job.name.as_str(), job.failure.as_ref()?)))
     }
 
     /// One word for the whole.
@@ -155,6 +156,14 @@ impl Report {
             rows.add_row([painted(state, colour), count(items), sums.join(", ")]);
         }
         print_table(&rows);
+        let rejected = self.in_state(State::Rejected);
+        if rejected > 0 {
+            say(format!(
+                "{}; `payrun rows {} --rejected -o FILE` gives them back with the reasons, to be mended and given again",
+                counted(rejected, "rejected row"),
+                run.id
+            ));
+        }
         for (alarm, items, first) in &self.alarms {
             let raised = paint(&format!("ALARM {alarm}"), Colour::Red, colour);
             say(format!(

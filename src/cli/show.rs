@@ -12,6 +12,7 @@ use super::wall_clock::WallClock;
 use crate::alerts::withdrawal::remedy;
 use crate::app::Project;
 use crate::domain::item::State;
+use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::export::code_meanings::of_attempt;
 use crate::ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, PauseRow};
@@ -381,7 +382,11 @@ fn print_events(item: &ItemRow, events: &[EventRow], clock: WallClock, colour: b
             format!(
                 "{}{}",
                 alarm.unwrap_or_default(),
-                event.detail.as_deref().unwrap_or_default()
+                event
+                    .detail
+                    .as_ref()
+                    .map(Message::to_string)
+                    .unwrap_or_default()
             ),
         ]);
     }

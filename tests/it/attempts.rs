@@ -186,9 +186,10 @@ fn a_payment_that_contradicts_its_row_is_looked_up_again_and_two_answers_of_the_
         let events = process.ledger().events(1).await.unwrap();
         let looked_up = "its payment was looked up again: 12.50 HKD was paid";
         assert!(
-            events
-                .iter()
-                .any(|event| event.detail.as_deref() == Some(looked_up)),
+            events.iter().any(|event| event
+                .detail
+                .as_ref()
+                .is_some_and(|detail| detail.to_string() == looked_up)),
             "{events:?}"
         );
         for seconds in (0..2_000).step_by(50) {

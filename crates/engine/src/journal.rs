@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use payrun_domain::approval::{BatchOrigin, BatchRow as Content, ContentHash};
+use payrun_domain::message::Message;
 use payrun_domain::money::Amount;
 use payrun_domain::time::Timestamp;
 use payrun_ledger::{AttemptRow, EventRow, ItemFilter, ItemRow, JobRow, Ledger, LedgerError};
@@ -183,7 +184,7 @@ fn event(event: &EventRow) -> Value {
         "event": event.event.as_str(),
         "from": event.from,
         "to": event.to,
-        "detail": event.detail,
+        "detail": event.detail.as_ref().map(Message::to_string),
         "alarm": event.alarm,
     })
 }

@@ -9,6 +9,7 @@ use crate::cli::compare_books::{Comparison, compare};
 use crate::cli::exit::Failure;
 use crate::cli::run_report::Report;
 use crate::domain::item::State;
+use crate::domain::message::Message;
 use crate::ledger::{ItemFilter, JobRow, Ledger};
 
 /// How many things, and how many minor units, by currency.
@@ -87,7 +88,7 @@ pub(super) async fn figures(
                 None
             },
             found: found(ledger, job).await?,
-            failure: job.failure.clone(),
+            failure: job.failure.as_ref().map(Message::to_string),
         });
     }
     Ok(all)

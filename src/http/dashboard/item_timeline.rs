@@ -181,7 +181,7 @@ fn call(
         .saying(meaning_of(attempt, records, context, page))
         .saying(attempt.late.then(|| page.say("attempt-late")));
     if let Some(event) = led_to(attempt, &records.events) {
-        entry = moved(entry, event);
+        entry = moved(entry, event, page);
         // Where there are no words, there is the code again.
         entry.lines.retain(|line| *line != attempt.code);
     }
@@ -212,11 +212,11 @@ fn meaning_of(
 }
 
 /// An entry with the move that it led to.
-fn moved(mut entry: TimelineEntry, event: &EventRow) -> TimelineEntry {
+fn moved(mut entry: TimelineEntry, event: &EventRow, page: &PageFrame) -> TimelineEntry {
     let to = State::parse(&event.to);
     entry.to = to.filter(|_| event.from != event.to);
     entry.alarm = event.alarm.clone();
-    entry.saying(event.detail.clone())
+    entry.saying(event.detail.as_ref().map(|detail| page.reason(detail)))
 }
 
 /// Moves that no attempt led to.
@@ -258,7 +258,7 @@ fn moves(records: &ItemRecords, page: &PageFrame) -> Vec<TimelineEntry> {
                 | EventKind::FiledAgain => "",
             };
             let word = page.word("event", event.event.as_str());
-            let mut entry = moved(TimelineEntry::new(event.at, class, word), event);
+            let mut entry = moved(TimelineEntry::new(event.at, class, word), event, page);
             entry.bulk_action = records.bulk_action_at(event.at);
             entry
         })

@@ -309,7 +309,7 @@ fn what_is_filed_again_is_a_new_item_and_the_one_of_before_is_kept_and_not_retri
         let events = worker.ledger.events(old.id).await.unwrap();
         let last = events.last().unwrap();
         assert_eq!(last.alarm.as_deref(), Some("money_moved"), "{last:?}");
-        let detail = last.detail.as_deref().unwrap();
+        let detail = last.detail.as_ref().unwrap().to_string();
         assert!(
             detail.contains("money moved: a late reply")
                 && detail.contains("filed again as item 3, so both"),

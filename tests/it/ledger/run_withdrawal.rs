@@ -1,6 +1,7 @@
 //! A run that is withdrawn as a whole: from the first commit on nothing of it is sent.
 
 use payrun::domain::item::State;
+use payrun::domain::message::Message;
 use payrun::domain::reason::FailureCode;
 use payrun::ledger::{ActionResult, ClaimKind, NewJob, OperatorAction};
 
@@ -13,9 +14,19 @@ fn from_the_first_commit_on_nothing_is_sent_whatever_the_items_do() {
         let worker = LedgerWorker::with_items(&place, 5).await;
         let ledger = &worker.ledger;
         let claimed = worker.claim(at(1), 3).await;
-        assert!(ledger.begin_withdrawal(1, &by("ann"), at(2)).await.unwrap());
+        assert!(
+            ledger
+                .begin_withdrawal(1, &by("ann"), || at(2))
+                .await
+                .unwrap()
+        );
         // The same again changes nothing.
-        assert!(ledger.begin_withdrawal(1, &by("bob"), at(2)).await.unwrap());
+        assert!(
+            ledger
+                .begin_withdrawal(1, &by("bob"), || at(2))
+                .await
+                .unwrap()
+        );
         let row = ledger.run(1).await.unwrap().unwrap();
         let withdrawal = row.withdrawal.unwrap();
         assert!(withdrawal.by.starts_with("ann: "), "{withdrawal:?}");
@@ -116,12 +127,13 @@ fn a_job_of_a_withdrawn_run_is_not_planned_even_if_its_plan_was_under_way() {
             assert!(error.is_transient(), "{error}");
         }
         ledger
-            .begin_withdrawal(run_id, &by("ann"), at(3))
+            .begin_withdrawal(run_id, &by("ann"), || at(3))
             .await
             .unwrap();
         let mut planning = ledger.plan_dependents(late, at(4)).await.unwrap().unwrap();
         assert!(planning.withdrawn_by().unwrap().starts_with("ann: "));
-        let ends = Some((FailureCode::Withdrawn, "its run was withdrawn"));
+        let why = Message::plain("its run was withdrawn");
+        let ends = Some((FailureCode::Withdrawn, &why));
         planning.job_planned(late.id, 2, ends).await.unwrap();
         planning.commit().await.unwrap();
         ledger.end_withdrawal(run_id, at(5)).await.unwrap();
@@ -137,7 +149,7 @@ fn a_job_of_a_withdrawn_run_is_not_planned_even_if_its_plan_was_under_way() {
         );
         assert!(
             !ledger
-                .begin_withdrawal(run_id, &by("ann"), at(7))
+                .begin_withdrawal(run_id, &by("ann"), || at(7))
                 .await
                 .unwrap()
         );
@@ -151,7 +163,7 @@ async fn ledger_beside(place: &super::LedgerPlace, run_id: i64) {
     let other = place.open().await;
     assert!(
         other
-            .begin_withdrawal(run_id, &by("ann"), at(3))
+            .begin_withdrawal(run_id, &by("ann"), || at(3))
             .await
             .unwrap()
     );

@@ -85,8 +85,8 @@ impl Engine {
         run_id: i64,
         by: &Authorization,
     ) -> Result<BulkCounts, BulkError> {
-        let now = self.clock.now();
-        if !self.ledger.begin_withdrawal(run_id, by, now).await? {
+        let clock = || self.clock.now();
+        if !self.ledger.begin_withdrawal(run_id, by, clock).await? {
             return Ok(BulkCounts::default());
         }
         payrun_system::failpoint::hit("withdrawal_step");

@@ -128,7 +128,7 @@ async fn end_without_items(
 ) -> Result<(), LedgerError> {
     let before = planning.newest_item().await?;
     planning
-        .job_planned(job.id, before, Some((error.code(), &error.to_string())))
+        .job_planned(job.id, before, Some((error.code(), &error.message())))
         .await?;
     planning.commit().await.map(|_| ())
 }

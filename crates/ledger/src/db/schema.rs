@@ -32,13 +32,6 @@ macro_rules! migrations {
             "0009_gateway_numbers"
             "0010_dashboard"
             "0011_bulk_actions"
-            "0012_uploads"
-            "0013_payment_names"
-            "0014_backups"
-            "0015_withdrawn_runs"
-            "0016_smaller_indexes"
-            "0017_bulk_items"
-            "0018_reasons_in_other_languages"
         )
     };
     ($engine:literal: $($file:literal)+) => {

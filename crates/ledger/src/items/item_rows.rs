@@ -479,29 +479,44 @@ fn item_line<'a>(written: &'a ItemChange<'a>) -> Result<ItemLine<'a>, LedgerErro
     })
 }
 
-/// One row of `events`, likewise: item, version, time, event, from, to, detail, alarm.
-type EventLine = (
-    i64,
-    i64,
-    i64,
-    &'static str,
-    &'static str,
-    &'static str,
-    Option<String>,
-    Option<&'static str>,
-);
+/// One row of `events`, likewise: item, version, time, event, from, to, and where there are any: alarm,
+/// detail, and that as a message.
+#[derive(Debug)]
+struct EventLine<'a> {
+    moved: (i64, i64, i64, &'static str, &'static str, &'static str),
+    alarm: Option<&'static str>,
+    detail: Option<&'a Message>,
+}
 
-fn event_line(written: &ItemChange<'_>) -> EventLine {
-    (
-        written.stored.id,
-        written.stored.version + 1,
-        written.at.millis(),
-        written.event.as_str(),
-        written.stored.item.state.as_str(),
-        written.moved.item.state.as_str(),
-        written.moved.reason.as_ref().map(Message::to_string),
-        written.moved.alarm.map(Alarm::as_str),
-    )
+impl Serialize for EventLine<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (item, version, at, event, from, to) = self.moved;
+        match (self.alarm, self.detail) {
+            (None, None) => self.moved.serialize(serializer),
+            (Some(alarm), None) => {
+                (item, version, at, event, from, to, alarm).serialize(serializer)
+            }
+            (alarm, Some(detail)) => {
+                let said = (detail.to_string(), message_text(detail));
+                (item, version, at, event, from, to, alarm, said.0, said.1).serialize(serializer)
+            }
+        }
+    }
+}
+
+fn event_line<'a>(written: &'a ItemChange<'a>) -> EventLine<'a> {
+    EventLine {
+        moved: (
+            written.stored.id,
+            written.stored.version + 1,
+            written.at.millis(),
+            written.event.as_str(),
+            written.stored.item.state.as_str(),
+            written.moved.item.state.as_str(),
+        ),
+        alarm: written.moved.alarm.map(Alarm::as_str),
+        detail: written.moved.reason.as_ref(),
+    }
 }
 
 /// What a commit adds to one row of `totals`.

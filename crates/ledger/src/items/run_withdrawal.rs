@@ -66,10 +66,12 @@ impl Ledger {
         &self,
         run_id: i64,
         by: &Authorization,
-        now: Timestamp,
+        clock: impl Fn() -> Timestamp + Send,
     ) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::of(OPERATION, source);
         let mut tx = self.begin_write(OPERATION).await?;
+        // What was sent while others had the writer was sent before the withdrawal.
+        let now = clock();
         let known = "select withdrawn_by, withdrawn_at, withdrawal_ended_at, finished_at from runs where id = $1";
         let known = sqlx::query(known)
             .bind(run_id)

@@ -26,9 +26,9 @@ update items set
 from json_each(?) as m where items.id = m.value ->> 0 and items.version = m.value ->> 1;
 
 -- Where an item has moved on, its event is there already; then the rows do not add up and nothing is kept.
-insert or ignore into events (item_id, version, at, event, from_state, to_state, detail, alarm)
+insert or ignore into events (item_id, version, at, event, from_state, to_state, alarm, detail, message)
 select value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
-  value ->> 6, value ->> 7
+  value ->> 6, value ->> 7, value ->> 8
 from json_each(?);
 
 -- An attempt that is there already stays as it is.

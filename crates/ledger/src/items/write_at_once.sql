@@ -29,9 +29,9 @@ moved as (
   returning 1),
 -- Where an item has moved on, its event is there already; then the rows do not add up and nothing is kept.
 noted as (
-  insert into events (item_id, version, at, event, from_state, to_state, detail, alarm)
+  insert into events (item_id, version, at, event, from_state, to_state, alarm, detail, message)
   select cast(value ->> 0 as bigint), cast(value ->> 1 as bigint), cast(value ->> 2 as bigint), value ->> 3,
-    value ->> 4, value ->> 5, value ->> 6, value ->> 7
+    value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8
   from json_each($2) on conflict do nothing
   returning 1),
 -- An attempt that is there already stays as it is.

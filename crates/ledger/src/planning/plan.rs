@@ -25,6 +25,7 @@ use crate::planning::run_rows::{
 use crate::planning::whole_or_parts::WholesAndParts;
 use crate::reports::report_queue::want_run_report;
 use payrun_domain::ids::KeyHash;
+use payrun_domain::message::Message;
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
@@ -131,7 +132,7 @@ impl PlanWriter {
         &mut self,
         job_id: i64,
         before: i64,
-        failure: Option<(FailureCode, &str)>,
+        failure: Option<(FailureCode, &Message)>,
     ) -> Result<(), LedgerError> {
         self.step().await?;
         if let Some(steps) = &mut self.steps {

@@ -28,6 +28,7 @@ use crate::planning::planned_items::NewItem;
 use crate::planning::run_rows::{NewJob, NewRun, insert_job, insert_run, job_is_planned};
 use payrun_domain::approval::{Batch, BatchOrigin};
 use payrun_domain::ids::OrderNumber;
+use payrun_domain::message::Message;
 use payrun_domain::reason::FailureCode;
 
 /// Another process that waits for the file looks again and again, at most 100 ms apart. After so
@@ -89,7 +90,7 @@ pub(crate) struct StoredPlan {
 type ItemSpan = (i64, i64);
 
 /// Why a job could not be planned, for programs and in words.
-type PlanFailure = (FailureCode, String);
+type PlanFailure = (FailureCode, Message);
 
 /// A job whose row comes with the run's.
 #[derive(Debug)]
@@ -381,10 +382,15 @@ impl PlanSteps {
     }
 
     /// Ends the planning of a job, whose last commit has been made.
-    pub fn job_planned(&mut self, job_id: i64, before: i64, failure: Option<(FailureCode, &str)>) {
+    pub fn job_planned(
+        &mut self,
+        job_id: i64,
+        before: i64,
+        failure: Option<(FailureCode, &Message)>,
+    ) {
         let span = self.span.take().unwrap_or((before + 1, before));
         if let Some(job) = self.jobs.iter_mut().find(|job| job.id == job_id) {
-            job.planned = Some((span, failure.map(|(code, why)| (code, why.to_owned()))));
+            job.planned = Some((span, failure.map(|(code, why)| (code, why.clone()))));
         }
     }
 
@@ -421,7 +427,7 @@ impl PlanSteps {
         for DeferredJob { id, job, planned } in &self.jobs {
             insert_job(tx, Some(*id), self.plan.run_id, job).await?;
             if let Some((span, failure)) = planned {
-                let failure = failure.as_ref().map(|(code, why)| (*code, why.as_str()));
+                let failure = failure.as_ref().map(|(code, why)| (*code, why));
                 job_is_planned(tx, *id, *span, failure).await?;
             }
         }

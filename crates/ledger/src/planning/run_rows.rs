@@ -5,8 +5,10 @@ use sqlx::AssertSqlSafe;
 use crate::db::location::DbKind;
 use crate::db::write_tx::WriteTx;
 use crate::error::LedgerError;
-use crate::items::item_rows::list;
+use crate::items::item_rows::{list, text};
+use crate::planning::rejected_rows::message_text;
 use payrun_domain::actor::Actor;
+use payrun_domain::message::Message;
 use payrun_domain::policy::{Policy, Rate};
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
@@ -152,16 +154,18 @@ pub(crate) async fn job_is_planned(
     tx: &mut WriteTx,
     id: i64,
     (first, last): (i64, i64),
-    failure: Option<(FailureCode, &str)>,
+    failure: Option<(FailureCode, &Message)>,
 ) -> Result<(), LedgerError> {
     sqlx::query(
-        "update jobs set planned = 1, first_item = $2, last_item = $3, failure_code = $4, failure = $5 where id = $1",
+        "update jobs set planned = 1, first_item = $2, last_item = $3, failure_code = $4, failure = $5, failure_message = $6 \
+         where id = $1",
     )
     .bind(id)
     .bind(first)
     .bind(last)
     .bind(failure.map(|(code, _)| code.as_str()))
-    .bind(failure.map(|(_, why)| why))
+    .bind(failure.map(|(_, why)| text(&why.to_string())))
+    .bind(failure.and_then(|(_, why)| message_text(why)))
     .execute(tx.connection())
     .await
     .map(|_| ())

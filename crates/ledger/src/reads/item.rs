@@ -177,7 +177,7 @@ pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
         query_count: stored_values::unsigned(queries, ("items", &id, "query_count"))?,
         receipt: row.try_get("receipt").map_err(failed)?,
         reason: row.try_get("reason").map_err(failed)?,
-        told: told(row).map_err(failed)?,
+        told: told(row, REASON).map_err(failed)?,
         withdrawn: row.try_get("withdrawn").map_err(failed)?,
         withdrawn_at: instant("withdrawn_at")?,
         result: row.try_get("result").map_err(failed)?,
@@ -186,11 +186,17 @@ pub(crate) fn item_row(row: &AnyRow) -> Result<ItemRow, LedgerError> {
     })
 }
 
-/// Why an item is in its state, as it can be said in other languages. What was kept before there
+/// The columns of why an item is in its state, for [`told`].
+pub(super) const REASON: [&str; 2] = ["reason", "reason_message"];
+
+/// What two columns say, in English and as a message that can be said in other languages. What was kept before there
 /// were others, and what this version cannot read, is said in English.
-pub(super) fn told(row: &AnyRow) -> Result<Option<Message>, sqlx::Error> {
-    let kept: Option<&str> = row.try_get("reason_message")?;
+pub(super) fn told(
+    row: &AnyRow,
+    [english, message]: [&str; 2],
+) -> Result<Option<Message>, sqlx::Error> {
+    let kept: Option<&str> = row.try_get(message)?;
     let message = kept.and_then(|kept| serde_json::from_str(kept).ok());
-    let reason: Option<String> = row.try_get("reason")?;
-    Ok(reason.map(|reason| message.unwrap_or_else(|| Message::plain(reason))))
+    let english: Option<String> = row.try_get(english)?;
+    Ok(english.map(|reason| message.unwrap_or_else(|| Message::plain(reason))))
 }

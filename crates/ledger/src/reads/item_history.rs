@@ -5,8 +5,10 @@ use sqlx::any::AnyRow;
 
 use crate::Ledger;
 use crate::error::LedgerError;
+use crate::reads::item::told;
 use payrun_domain::answer::AnswerKind;
 use payrun_domain::history::{AttemptKind, EventKind};
+use payrun_domain::message::Message;
 use payrun_domain::time::Timestamp;
 
 /// One call and its answer.
@@ -50,7 +52,7 @@ pub struct EventRow {
     /// To which state.
     pub to: String,
     /// Why.
-    pub detail: Option<String>,
+    pub detail: Option<Message>,
     /// What a person should hear of.
     pub alarm: Option<String>,
 }
@@ -130,7 +132,7 @@ fn event_row(row: &AnyRow) -> Result<EventRow, LedgerError> {
             .ok_or_else(|| LedgerError::corrupt("events", item_id, "event"))?,
         from: row.try_get("from_state").map_err(failed)?,
         to: row.try_get("to_state").map_err(failed)?,
-        detail: row.try_get("detail").map_err(failed)?,
+        detail: told(row, ["detail", "message"]).map_err(failed)?,
         alarm: row.try_get("alarm").map_err(failed)?,
     })
 }

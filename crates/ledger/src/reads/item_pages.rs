@@ -5,6 +5,8 @@
 //! what is being asked about are few among many that went well, and have indexes of their own; the
 //! states in those must be written out, or they are not used.
 
+use std::fmt::Write as _;
+
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -13,7 +15,7 @@ use crate::db::location::DbKind;
 use crate::db::stored_values;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
-use crate::reads::item::{ItemRow, item_row, told};
+use crate::reads::item::{ItemRow, REASON, item_row, told};
 use crate::statements::reconcile::TimeSpan;
 use payrun_domain::item::State;
 use payrun_domain::message::Message;
@@ -85,22 +87,25 @@ impl AmountIn {
     }
 }
 
+/// What went wrong.
+const PROBLEMS: &[State] = &[
+    State::Failed,
+    State::NeedsReview,
+    State::Rejected,
+    State::Skipped,
+    State::Cancelled,
+];
+
 /// States of which there are few, and the index that has them.
 const FEW: [(&str, &[State]); 3] = [
     // Very few, which are sorted by their ids.
     ("items_needing_review", &[State::NeedsReview]),
-    (
-        "items_with_problems",
-        &[
-            State::Failed,
-            State::NeedsReview,
-            State::Rejected,
-            State::Skipped,
-            State::Cancelled,
-        ],
-    ),
+    ("items_with_problems", PROBLEMS),
     ("items_queried", &[State::Pending, State::Unknown]),
 ];
+
+/// The index of [`PROBLEMS`] by the state: of one of them there may be a few among a million others.
+const ONE_PROBLEM: &str = "items_in_state";
 
 const OPERATION: &str = "listing items";
 
@@ -214,7 +219,7 @@ impl Ledger {
         let operation = "listing the rejected rows of a job";
         let failed = |source| LedgerError::of(operation, source);
         let line = |row: &AnyRow| {
-            let reason = told(row).map_err(failed)?;
+            let reason = told(row, REASON).map_err(failed)?;
             let item: i64 = row.try_get("id").map_err(failed)?;
             Ok(RejectedLine {
                 line: stored_values::unsigned(
@@ -278,17 +283,24 @@ pub(super) fn statement(engine: DbKind, filter: &ItemFilter, columns: &str) -> S
                 .iter()
                 .map(|state| format!("'{}'", state.as_str()))
                 .collect();
+            // SQLite knows an index of one state by an equation alone.
+            let mut written_out = match words.as_slice() {
+                [only] => format!("and i.state = {only}"),
+                several => format!("and i.state in ({})", several.join(", ")),
+            };
+            let mut name = *name;
+            if let ([one], [_, _, ..]) = (filter.states.as_slice(), *states)
+                && PROBLEMS.contains(one)
+            {
+                name = ONE_PROBLEM;
+                let _ = write!(written_out, " and i.state = '{}'", one.as_str());
+            }
             // SQLite would read all ids in their order; PostgreSQL knows how many there are of each
             // state.
             let index = if engine == DbKind::Sqlite {
                 format!("indexed by {name}")
             } else {
                 String::new()
-            };
-            // SQLite knows an index of one state by an equation alone.
-            let written_out = match words.as_slice() {
-                [only] => format!("and i.state = {only}"),
-                several => format!("and i.state in ({})", several.join(", ")),
             };
             (index, written_out)
         }
@@ -359,6 +371,14 @@ mod tests {
             &steps_of(failed).await,
             "SEARCH i USING INDEX items_with_problems (id>? AND id<?)",
         );
+        let rejected = ItemFilter {
+            states: vec![State::Rejected],
+            ..ItemFilter::default()
+        };
+        place(
+            &steps_of(rejected).await,
+            "SEARCH i USING INDEX items_in_state (state=? AND id>? AND id<?)",
+        );
         let unknown = ItemFilter {
             states: vec![State::Unknown],
             ..ItemFilter::default()
@@ -392,7 +412,7 @@ mod tests {
         let of_code = steps_of(of_code).await;
         place(
             &of_code,
-            "SEARCH i USING INDEX items_with_problems (id>? AND id<?)",
+            "SEARCH i USING INDEX items_in_state (state=? AND id>? AND id<?)",
         );
         place(
             &of_code,

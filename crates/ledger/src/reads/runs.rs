@@ -9,6 +9,8 @@ use crate::Ledger;
 use crate::error::LedgerError;
 use crate::items::item_rows::list;
 use crate::items::run_withdrawal::RunWithdrawal;
+use crate::reads::item::told;
+use payrun_domain::message::Message;
 use payrun_domain::reason::FailureCode;
 use payrun_domain::time::Timestamp;
 
@@ -61,7 +63,7 @@ pub struct JobRow {
     /// When its last item came to rest.
     pub finished_at: Option<Timestamp>,
     /// Why it could not be planned.
-    pub failure: Option<String>,
+    pub failure: Option<Message>,
     /// The same for programs.
     pub failure_code: Option<FailureCode>,
     /// The file its rows came from, and how it was read, as JSON.
@@ -253,7 +255,7 @@ impl Ledger {
     /// # Errors
     /// Whatever the database says.
     pub async fn jobs(&self, run_id: i64) -> Result<Vec<JobRow>, LedgerError> {
-        let query = "select id, run_id, name, kind, lane, account, finished_at, failure, failure_code, file from jobs where run_id = $1 order by id limit 1000";
+        let query = "select id, run_id, name, kind, lane, account, finished_at, failure, failure_message, failure_code, file from jobs where run_id = $1 order by id limit 1000";
         self.rows("listing jobs", sqlx::query(query).bind(run_id))
             .await?
             .iter()
@@ -267,7 +269,7 @@ impl Ledger {
     /// Whatever the database says.
     pub async fn jobs_of_runs(&self, runs: &[i64]) -> Result<Vec<JobRow>, LedgerError> {
         // `cross join`: the list first, then the jobs of each.
-        let query = "select j.id, j.run_id, j.name, j.kind, j.lane, j.account, j.finished_at, j.failure, j.failure_code, j.file \
+        let query = "select j.id, j.run_id, j.name, j.kind, j.lane, j.account, j.finished_at, j.failure, j.failure_message, j.failure_code, j.file \
                      from json_each($1) as r cross join jobs as j where j.run_id = cast(r.atom as bigint) order by j.id limit 100000";
         self.rows("listing jobs", sqlx::query(query).bind(list(runs)))
             .await?
@@ -375,7 +377,7 @@ fn job_row(row: &AnyRow) -> Result<JobRow, LedgerError> {
             .try_get::<Option<i64>, _>("finished_at")
             .map_err(failed)?
             .map(Timestamp::from_millis),
-        failure: row.try_get("failure").map_err(failed)?,
+        failure: told(row, ["failure", "failure_message"]).map_err(failed)?,
         failure_code: failure_code(row, ("jobs", row.try_get("id").map_err(failed)?))?,
         file: row.try_get("file").map_err(failed)?,
     })

@@ -22,7 +22,7 @@ pub(crate) mod field;
 pub mod judge;
 pub mod load;
 mod outcomes;
-pub(crate) mod remedies;
+pub mod remedies;
 pub mod spec;
 
 /// Every job kind by name.

@@ -1,9 +1,10 @@
-//! What to do about a row that breaks a rule of a job kind, for other languages: the built-in kinds
-//! say it in English in their files, and here each of these sentences has its id.
+//! What to do about a row that breaks a rule of a job kind, and about a code of a gateway, for other
+//! languages: the built-in kinds say it in English in their files, and here each of these sentences
+//! has its id.
 
 use payrun_domain::message::Message;
 
-static BUILT_IN: [Message; 12] = [
+static BUILT_IN: [Message; 26] = [
     Message::new(
         "remedy-duty-unit",
         "duty is in main units of CNY; the gateways' documents count it in 0.01 CNY, where 88 is 0.88",
@@ -52,10 +53,64 @@ static BUILT_IN: [Message; 12] = [
         "remedy-egms-own-number",
         "EGMS finds a payment by your number alone (merchantTransID); give that in place of transaction_id",
     ),
+    Message::new(
+        "advice-refund-paid",
+        "it is paid: refund it (job kind refund)",
+    ),
+    Message::new(
+        "advice-no-order-to-withdraw",
+        "the gateway knows no such order on this account, so there is nothing to withdraw: compare out_trade_no with the order",
+    ),
+    Message::new(
+        "advice-given-back",
+        "it was paid and is given back: there is nothing left to withdraw",
+    ),
+    Message::new(
+        "advice-file-again",
+        "mend the row and give it again in the same workflow: it is filed with the new content as the gateway demands",
+    ),
+    Message::new(
+        "advice-no-payment-to-declare",
+        "the gateway knows no such payment on this account: compare out_trade_no and transaction_id with the payment, mend the row and give it again in the same workflow",
+    ),
+    Message::new(
+        "advice-mend-buyer",
+        "the filing goes on: mend the buyer of your own order, or let the buyer pay",
+    ),
+    Message::new(
+        "advice-no-declared-order",
+        "the gateway knows no such declared order on this account: compare the numbers, and whether it was declared",
+    ),
+    Message::new(
+        "advice-no-order",
+        "the gateway knows no order by this number on this account: compare the number and the account",
+    ),
+    Message::new("advice-declare-first", "declare it first"),
+    Message::new(
+        "advice-file-again-or-other-key",
+        "mend the row and give it again: in the workflow that declared it, or, where a file is modified, under another key",
+    ),
+    Message::new(
+        "advice-no-declaration",
+        "the gateway has no such declaration on this account: compare the numbers; what was never declared is declared by the job kind declare",
+    ),
+    Message::new(
+        "advice-no-payment",
+        "the gateway knows no payment by this number on this account: compare out_trade_no (or transaction_id) with the payment, and plan the mended row with a key of its own",
+    ),
+    Message::new(
+        "advice-hipopay-refund-number",
+        "the refund failed, and HipoPay takes its number no second time (0001). To refund under a new number: payrun resolve --failed, then payrun retry",
+    ),
+    Message::new(
+        "advice-no-contract",
+        "the gateway knows no such contract on this account: compare the number",
+    ),
 ];
 
-/// A remedy; one of a person's own job kind is the same in every language.
-pub(crate) fn told(remedy: &str) -> Message {
+/// A remedy, or the advice of an outcome table; one of a person's own job kind is the same in every
+/// language.
+pub fn told(remedy: &str) -> Message {
     let known = BUILT_IN.iter().find(|known| known.english() == remedy);
     known
         .cloned()
@@ -72,12 +127,16 @@ mod tests {
     #[test]
     fn every_remedy_of_a_built_in_kind_can_be_said_in_other_languages() {
         let kinds = JobKinds::built_in();
-        let rules = kinds.by_name.values().flat_map(|kind| {
-            let of_gateways = kind.gateways.values().flat_map(|gateway| &gateway.rules);
-            let remedies = of_gateways.map(|rule| rule.remedy.as_str());
-            remedies.chain(kind.not_above.iter().map(|bound| bound.remedy.as_str()))
+        let sentences = kinds.by_name.values().flat_map(|kind| {
+            let gateways = kind.gateways.values();
+            let rules = gateways.clone().flat_map(|gateway| &gateway.rules);
+            let rows = gateways.flat_map(|gateway| gateway.outcomes());
+            rules
+                .map(|rule| rule.remedy.as_str())
+                .chain(kind.not_above.iter().map(|bound| bound.remedy.as_str()))
+                .chain(rows.filter_map(|row| row.advice.as_deref()))
         });
-        let told: BTreeSet<&str> = rules.collect();
+        let told: BTreeSet<&str> = sentences.collect();
         let known: BTreeSet<&str> = BUILT_IN.iter().map(Message::english).collect();
         assert_eq!(told, known);
     }
