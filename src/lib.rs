@@ -50,6 +50,7 @@
 
 pub mod app;
 pub mod bulk_view;
+mod catalogue;
 pub mod cli;
 pub mod export;
 pub mod http;

@@ -48,6 +48,14 @@ impl ReaderLanguage {
         }
     }
 
+    /// What stands between sentences that are one.
+    pub const fn semicolon(self) -> &'static str {
+        match self {
+            Self::English => "; ",
+            Self::SimplifiedChinese | Self::TraditionalChinese => "；",
+        }
+    }
+
     /// The language of a tag.
     pub fn parse(tag: &str) -> Option<Self> {
         Self::ALL

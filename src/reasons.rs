@@ -48,7 +48,7 @@ impl ReaderLanguage {
             MessageArgument::Either { either } => Some(either.join(" 或 ")),
             MessageArgument::Sentences { sentences } => {
                 let said = sentences.iter().map(|one| self.translated(one));
-                Some(said.collect::<Option<Vec<_>>>()?.join("；"))
+                Some(said.collect::<Option<Vec<_>>>()?.join(self.semicolon()))
             }
         }
     }

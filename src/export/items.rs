@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::chinese_words;
+use super::chinese_reason::{self, CHINESE};
 use super::item_columns::{ItemColumns, ReplyFact, facts, instant, is_shown};
 use super::table::TableColumnKind::{Count, Id, Instant, Money, Prose, Text};
 use super::table::{TableCell, TableColumn, TableColumnKind, TableHead};
@@ -151,14 +151,14 @@ impl ItemPages {
     ) -> TableCell {
         let cell = (own.cell)(exported);
         let chinese = match (self.wanted.language, own.name) {
-            (Language::Zh, "state") => chinese_words::state(exported.item.state).to_owned(),
-            (Language::Zh, "kind") => chinese_words::kind(&exported.kind).to_owned(),
-            (Language::Zh, "reason") => chinese_words::reason(context, exported),
-            (Language::En | Language::Zh, _) => return cell,
+            (Language::Zh, "state") => CHINESE.word("state", exported.item.state.as_str()),
+            (Language::Zh, "kind") => CHINESE.word("kind", &exported.kind),
+            (Language::Zh, "reason") => Some(chinese_reason::of(context, exported)),
+            (Language::En | Language::Zh, _) => None,
         };
-        if chinese.is_empty() {
+        let Some(chinese) = chinese.filter(|words| !words.is_empty()) else {
             return cell;
-        }
+        };
         // A state that has no reason in English may have one that a person asks for.
         TableCell::Name(cell.plain(self.columns.zone), chinese)
     }

@@ -6,7 +6,7 @@
 //! API, gives what is written to.
 
 mod audit;
-mod chinese_words;
+mod chinese_reason;
 pub(crate) mod code_meanings;
 mod contracts;
 mod csv_table;

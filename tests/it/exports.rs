@@ -560,7 +560,7 @@ fn states_kinds_and_reasons_are_chinese_and_payruns_own_words_stand_beside_them(
         .exits(0);
     let zh = sheet(&std::fs::read(app.path("zh.xlsx")).unwrap());
     let of = |heading: &str| texts(&column(&zh, heading));
-    assert_eq!(of("状态")[3..], ["失败", "成功", "已拒绝"]);
+    assert_eq!(of("状态")[3..], ["失败", "成功", "被拒绝"]);
     assert_eq!(of("状态代码")[3..], ["failed", "succeeded", "rejected"]);
     assert_eq!(of("任务类型")[0], "委托代扣");
     assert_eq!(of("类型代码")[0], "deduct");

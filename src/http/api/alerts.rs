@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::pauses::ChangeView;
 use crate::alerts::{Alerts, SendOutcome, headline};
 use crate::domain::alert::AlertRule;
+use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::errors::chain;
 use crate::http::App;
@@ -224,15 +225,16 @@ pub(in crate::http) async fn test(
         .chain(daily)
         .any(|to| *to == wanted.to);
     if !is_named {
-        return Err(
-            ApiError::refused("not_named", "no alert rule names this address")
-                .help("payrun alerts test --to ADDRESS sends to any"),
-        );
+        return Err(ApiError::refused(
+            "not_named",
+            Message::new("mail-not-named", "no alert rule names this address"),
+        )
+        .help("payrun alerts test --to ADDRESS sends to any"));
     }
     let alerts = Alerts::new(&engine.config, engine.ledger.clone(), engine.clock.clone());
     let alerts = alerts.map_err(|error| ApiError::refused("no_mail", chain(&error)))?;
     let no_mail = || {
-        ApiError::refused("no_mail", "payrun.yaml has no mail server")
+        ApiError::refused("no_mail", Message::new("no-mail-server", "payrun.yaml has no mail server"))
             .help("mail: { host: smtp.example.com, security: tls, user: …, password: { env: … }, from: … }")
     };
     let tried = alerts.test(&[wanted.to]).await.ok_or_else(no_mail)?;

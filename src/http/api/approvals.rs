@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::page_size;
+use crate::domain::message::Message;
 use crate::engine::operator::approve::BatchDecision;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -263,6 +264,9 @@ fn view(batch: &BatchDecision) -> Result<DecidedView, ApiError> {
             "not_waiting",
             format!("the batch is {}", state.as_str()),
         )),
-        DecisionOutcome::NoSuchApproval => Err(ApiError::not_found("there is no such batch")),
+        DecisionOutcome::NoSuchApproval => Err(ApiError::not_found(Message::new(
+            "batch-not-there",
+            "there is no such batch",
+        ))),
     }
 }

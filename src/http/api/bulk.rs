@@ -16,6 +16,7 @@ use super::start_run::PATIENCE;
 use crate::bulk_view::{by_word, words_of};
 use crate::domain::actor::Authorization;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::domain::money::decimal_text;
 use crate::engine::{BulkCounts, BulkError, BulkSelection};
 use crate::errors::chain;
@@ -209,7 +210,10 @@ pub(in crate::http) async fn begin(
 
 /// A form asked for something else before.
 pub(in crate::http) fn sent_before() -> ApiError {
-    ApiError::invalid("this form was sent before with other content: load its page again")
+    ApiError::invalid(Message::new(
+        "form-sent-otherwise",
+        "this form was sent before with other content: load its page again",
+    ))
 }
 
 fn filter(wanted: &BulkBody) -> Result<ItemFilter, ApiError> {

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::page::{NewestFirstQuery, OldestFirstQuery, page_size};
 use crate::bulk_view::{BulkActionView, BulkRefusalView};
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
@@ -62,7 +63,11 @@ pub(super) async fn show(
     let size = page_size(query.limit)?;
     let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
     let row = ledger.bulk_action(id).await?;
-    let row = row.ok_or_else(|| ApiError::not_found(format!("there is no bulk action {id}")))?;
+    let row = row.ok_or_else(|| {
+        ApiError::not_found(
+            Message::new("no-such-bulk-action", "there is no bulk action {id}").with("id", id),
+        )
+    })?;
     let after = query.after.unwrap_or(0);
     let refusals = ledger.bulk_refusals(id, after, size).await?;
     let full = refusals.len() == size as usize;

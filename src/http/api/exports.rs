@@ -20,6 +20,7 @@ use utoipa::IntoParams;
 
 use super::differences::DifferencesQuery;
 use super::items::{amount_in, bulk_items, states};
+use crate::domain::message::Message;
 use crate::errors::chain;
 use crate::export::planned_days::PlannedDays;
 use crate::export::rows_to_mend::{FileRequester, RowsToMend, RowsToMendError, RowsWanted};
@@ -370,9 +371,9 @@ pub(super) async fn totals(
 /// A run that there is not has no list, not an empty one.
 async fn there_is(app: &App, run: Option<i64>) -> Result<(), ApiError> {
     match run {
-        Some(id) if app.engine().ledger.run(id).await?.is_none() => {
-            Err(ApiError::not_found(format!("there is no run {id}")))
-        }
+        Some(id) if app.engine().ledger.run(id).await?.is_none() => Err(ApiError::not_found(
+            Message::new("no-such-run", "there is no run {id}").with("id", id),
+        )),
         Some(_) | None => Ok(()),
     }
 }
@@ -397,7 +398,10 @@ fn send(
 ) -> Result<Response, ApiError> {
     let options = options(format)?;
     let permit = app.exports.take(&caller.name).ok_or_else(|| {
-        ApiError::unavailable("too many lists are being written for this token, or for all")
+        ApiError::unavailable(Message::new(
+            "too-many-exports",
+            "too many lists are being written for this token, or for all",
+        ))
     })?;
     let engine = app.engine();
     let context = ExportContext {

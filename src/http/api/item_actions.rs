@@ -159,7 +159,9 @@ pub(in crate::http) async fn note(
     if app.engine().ledger.note_item(item, &by, now).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
-        Err(ApiError::not_found(format!("there is no item {item}")))
+        Err(ApiError::not_found(
+            Message::new("no-such-item", "there is no item {id}").with("id", item),
+        ))
     }
 }
 

@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::page::page_size;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::error::{ApiError, ErrorBody};
 use crate::http::extract::{Path, Query};
@@ -148,10 +149,9 @@ pub(super) async fn show(
     Path(id): Path<i64>,
 ) -> Result<Json<ItemHistory>, ApiError> {
     let ledger = &app.engine().ledger;
-    let item = ledger
-        .item(id)
-        .await?
-        .ok_or_else(|| ApiError::not_found(format!("there is no item {id}")))?;
+    let item = ledger.item(id).await?.ok_or_else(|| {
+        ApiError::not_found(Message::new("no-such-item", "there is no item {id}").with("id", id))
+    })?;
     let jobs = ledger.jobs(item.run_id).await?;
     let job = jobs.iter().find(|job| job.id == item.job_id);
     Ok(Json(ItemHistory {

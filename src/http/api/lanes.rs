@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::pauses::ChangeView;
+use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -161,7 +162,12 @@ pub(in crate::http) async fn limit(
             "concurrency is at least 1; `lanes/suspend` stops a lane",
         ));
     }
-    let no_rate = || ApiError::refused("invalid_limit", "rate is written like 20/s or 600/min");
+    let no_rate = || {
+        ApiError::refused(
+            "invalid_limit",
+            Message::new("lane-rate", "rate is written like 20/s or 600/min"),
+        )
+    };
     let rate = wanted
         .rate
         .as_deref()

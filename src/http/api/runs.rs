@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use utoipa::{IntoParams, ToSchema};
 
 use super::page::page_size;
+use crate::domain::message::Message;
 use crate::domain::text::escaped;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -76,7 +77,7 @@ async fn read(app: &App, id: i64) -> Result<RunView, ApiError> {
 }
 
 fn no_such_run(id: i64) -> ApiError {
-    ApiError::not_found(format!("there is no run {id}"))
+    ApiError::not_found(Message::new("no-such-run", "there is no run {id}").with("id", id))
 }
 
 /// A run's progress as server-sent events: `run` whenever something has changed, and the last when
@@ -95,8 +96,12 @@ pub(super) async fn events(
     let watched = app.watches.watch(&app, run).await?;
     let watched = watched.ok_or_else(|| no_such_run(run))?;
     let place = app.streams.take(&caller.name);
-    let place =
-        place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
+    let place = place.ok_or_else(|| {
+        ApiError::unavailable(Message::new(
+            "too-many-streams",
+            "too many streams of events are open",
+        ))
+    })?;
     let following = RunFollower {
         app,
         caller,

@@ -242,7 +242,7 @@ pub(super) fn not_planned(error: PlanError) -> ApiError {
             ))
         }
         error @ PlanError::FileChanged { .. } => {
-            let changed = ApiError::conflict("file_changed", error.to_string());
+            let changed = ApiError::conflict("file_changed", error.message());
             changed.help(LOOK_AGAIN)
         }
         error @ (PlanError::Source { .. }
@@ -273,6 +273,10 @@ fn reused() -> ApiError {
     ApiError::refused(
         "idempotency_key_reused",
         "this Idempotency-Key was used for another request",
+    )
+    .help(
+        "a key stands for one request, so that sending that again begins nothing twice: what is another gets a key of its own; \
+         GET /api/v1/runs says what the first has begun",
     )
 }
 

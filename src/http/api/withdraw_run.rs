@@ -7,6 +7,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::auth::Caller;
 use crate::http::error::{ApiError, ErrorBody};
@@ -46,12 +47,19 @@ pub(in crate::http) async fn withdraw(
 ) -> Result<Json<WithdrawnRunView>, ApiError> {
     let by = caller.signed(&wanted.reason)?;
     if app.engine().ledger.run(run).await?.is_none() {
-        return Err(ApiError::not_found(format!("there is no run {run}")));
+        return Err(ApiError::not_found(
+            Message::new("no-such-run", "there is no run {id}").with("id", run),
+        ));
     }
     let engine = Arc::clone(app.engine());
     // It goes on when the caller has gone.
     let task = tokio::spawn(async move { engine.withdraw_run(run, &by).await });
-    let broken = |_| ApiError::unavailable("it broke off; the audit log says what was done");
+    let broken = |_| {
+        ApiError::unavailable(Message::new(
+            "withdrawal-broke-off",
+            "it broke off; the audit log says what was done",
+        ))
+    };
     let done = task.await.map_err(broken)??;
     Ok(Json(WithdrawnRunView {
         cancelled: done.moved.values().sum(),

@@ -16,6 +16,7 @@ use super::page_fields::PagePath;
 use super::session::Viewer;
 use crate::alerts::headline;
 use crate::domain::alert::AlertRule;
+use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::http::App;
 use crate::http::api::alerts::{self, MAILS, MuteAlertBody, TestMailBody};
@@ -114,11 +115,17 @@ pub(super) async fn mute(
     PagePath(incident): PagePath<i64>,
     Form(form): Form<MuteForm>,
 ) -> Result<Redirect, PageError> {
-    let time = scalars::duration(form.time.trim())
-        .ok_or_else(|| PageError::invalid("a time is written like 30m, 8h or 2d").at("time"))?;
+    let time = scalars::duration(form.time.trim()).ok_or_else(|| {
+        PageError::invalid(Message::new(
+            "mute-time",
+            "a time is written like 30m, 8h or 2d",
+        ))
+        .at("time")
+    })?;
     let at = app.engine().clock.now().plus(time);
-    let until = DateTime::<Utc>::from_timestamp_millis(at.millis())
-        .ok_or_else(|| PageError::invalid("that is too far ahead").at("time"))?;
+    let until = DateTime::<Utc>::from_timestamp_millis(at.millis()).ok_or_else(|| {
+        PageError::invalid(Message::new("mute-too-far", "that is too far ahead")).at("time")
+    })?;
     let content = format!("mute {incident} {} {}", form.time, form.reason);
     let body = MuteAlertBody {
         until,

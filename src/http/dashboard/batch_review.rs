@@ -18,6 +18,7 @@ use super::frame::{Page, PageFrame};
 use super::page_fields::{PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
+use crate::domain::message::Message;
 use crate::engine::operator::review::{KnownPayment, Review, ReviewedRow};
 use crate::http::App;
 use crate::ledger::{
@@ -97,7 +98,12 @@ pub(super) async fn show(
     PagePath((run, job)): PagePath<(i64, String)>,
     PageQuery(query): PageQuery<BatchRowsQuery>,
 ) -> Result<impl IntoResponse, PageError> {
-    let wrong = || PageError::invalid("after is where the rows before ended: go back to the first");
+    let wrong = || {
+        PageError::invalid(Message::new(
+            "rows-after",
+            "after is where the rows before ended: go back to the first",
+        ))
+    };
     let after = query.after.as_deref();
     let after = after
         .map(|text| RowPlace::parse(text).ok_or_else(wrong))
@@ -121,9 +127,13 @@ pub(super) async fn found(app: &App, run: i64, job: &str) -> Result<ApprovalRow,
     let batches = app.engine().ledger.approvals_of_run(run).await?;
     let own = batches.into_iter().find(|approval| approval.job == job);
     own.ok_or_else(|| {
-        PageError::not_found(format!(
-            "nothing of that job of run {run} has to be approved"
-        ))
+        PageError::not_found(
+            Message::new(
+                "no-such-batch",
+                "nothing of that job of run {run} has to be approved",
+            )
+            .with("run", run),
+        )
     })
 }
 

@@ -16,6 +16,7 @@ use super::page_fields::{PageFields, PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::api::bulk::{begin, sent_before};
@@ -159,7 +160,8 @@ pub(super) async fn count_or_list(
 
 fn verb(fields: &mut PageFields) -> Result<BulkVerb, PageError> {
     let word = fields.take("action").unwrap_or_default();
-    BulkVerb::parse(&word).ok_or_else(|| PageError::invalid("action is retry or cancel"))
+    BulkVerb::parse(&word)
+        .ok_or_else(|| PageError::invalid(Message::new("bulk-action", "action is retry or cancel")))
 }
 
 fn sums(counted: &CountedItems) -> Vec<Sum> {
@@ -204,7 +206,12 @@ pub(super) async fn confirm(
     let verb = verb(&mut fields)?;
     let filter = read_filter(&mut fields)?;
     fields.end()?;
-    let wanting = || PageError::invalid("the form has no key or no set: load its page again");
+    let wanting = || {
+        PageError::invalid(Message::new(
+            "form-no-set",
+            "the form has no key or no set: load its page again",
+        ))
+    };
     let (key, set) = key.zip(set).ok_or_else(wanting)?;
     let by = viewer.caller.signed(&reason)?;
     // The items have moved by what the form did when it was sent first.
@@ -281,7 +288,11 @@ pub(super) async fn live(
 async fn progress(app: &App, id: i64) -> Result<BulkProgress, PageError> {
     let (ledger, now) = (&app.engine().ledger, app.engine().clock.now());
     let row = ledger.bulk_action(id).await?;
-    let row = row.ok_or_else(|| PageError::not_found(format!("there is no bulk action {id}")))?;
+    let row = row.ok_or_else(|| {
+        PageError::not_found(
+            Message::new("no-such-bulk-action", "there is no bulk action {id}").with("id", id),
+        )
+    })?;
     Ok(BulkProgress {
         state: row.state(now),
         width: (row.handled * 1_000)

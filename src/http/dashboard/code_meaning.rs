@@ -5,6 +5,7 @@ use super::frame::PageFrame;
 use crate::domain::answer::DeclineClass;
 use crate::export::ExportContext;
 use crate::export::code_meanings::CodeMeaning;
+use crate::job_kinds::remedies;
 use crate::ledger::JobRow;
 
 /// What a code of a job's gateway means and what to do; none where nobody has said that.
@@ -16,16 +17,16 @@ pub(super) fn meaning(
 ) -> Option<String> {
     match CodeMeaning::of(context, job, code) {
         CodeMeaning::NoCode | CodeMeaning::Unlisted => None,
-        CodeMeaning::Own(own) => Some(page.word("own", &own.as_str().to_ascii_lowercase())),
+        CodeMeaning::Own(own) => {
+            let words = page.word("own", own.as_str());
+            Some(page.say_with("said-by-payrun", &[("words", &words)]))
+        }
         CodeMeaning::Declined(class, advice) => {
-            let said = said_of(page, class, code).map(|said| format!("{said}; "));
-            let class = page.word("class", class.as_str());
-            let advice = advice.map(|advice| format!("; {advice}"));
-            Some(format!(
-                "{}{class}{}",
-                said.unwrap_or_default(),
-                advice.unwrap_or_default()
-            ))
+            let advice = advice.map(|advice| page.reason(&remedies::told(&advice)));
+            let class_words = page.word("class", class.as_str());
+            let words = [said_of(page, class, code), Some(class_words), advice];
+            let words: Vec<String> = words.into_iter().flatten().collect();
+            Some(words.join(page.viewer.language.semicolon()))
         }
         CodeMeaning::NotProcessed => Some(page.say("code-not-processed")),
         CodeMeaning::Nothing(cause) => Some(page.word("cause", cause.as_str())),
@@ -58,9 +59,7 @@ pub(super) fn remedy(
 fn said_of(page: &PageFrame, class: DeclineClass, code: &str) -> Option<String> {
     match class {
         DeclineClass::Soft | DeclineClass::Hard | DeclineClass::Spent | DeclineClass::Person => {
-            let code = code.to_ascii_lowercase();
-            let said = page.word("said", &code);
-            (said != code).then_some(said)
+            page.viewer.language.word("said", code)
         }
         DeclineClass::Config | DeclineClass::Funds => None,
     }
@@ -68,7 +67,5 @@ fn said_of(page: &PageFrame, class: DeclineClass, code: &str) -> Option<String> 
 
 /// What there is to do about a code, or a class; none where the catalogue has nothing.
 fn remedy_for(page: &PageFrame, word: &str) -> Option<String> {
-    let word = word.to_ascii_lowercase();
-    let words = page.word("remedy", &word);
-    (words != word).then_some(words)
+    page.viewer.language.word("remedy", word)
 }

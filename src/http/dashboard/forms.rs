@@ -23,21 +23,32 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Form<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, PageError> {
         let bytes = axum::body::Bytes::from_request(request, state)
             .await
-            .map_err(|_| PageError::invalid("the form is too long, or broke off"))?;
+            .map_err(|_| {
+                PageError::invalid(Message::new(
+                    "form-too-long",
+                    "the form is too long, or broke off",
+                ))
+            })?;
         let has_nul = bytes.contains(&0) || bytes.windows(3).any(|three| three == b"%00");
         if has_nul {
-            return Err(PageError::invalid(
+            return Err(PageError::invalid(Message::new(
+                "form-field-nul",
                 "a field has a NUL character, which no text here has",
-            ));
+            )));
         }
         let wanting = |error: axum::extract::rejection::FormRejection| {
-            PageError::invalid(format!("the form lacks a field: {}", error.body_text()))
+            PageError::invalid(
+                Message::new("form-lacks-field", "the form lacks a field: {why}")
+                    .with("why", error.body_text()),
+            )
         };
         let request = Request::builder()
             .method("POST")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(bytes.into())
-            .map_err(|_| PageError::invalid("the form cannot be read"))?;
+            .map_err(|_| {
+                PageError::invalid(Message::new("form-unreadable", "the form cannot be read"))
+            })?;
         let axum::Form(fields) = axum::Form::<T>::from_request(request, state)
             .await
             .map_err(wanting)?;
@@ -94,7 +105,12 @@ where
             }
         }
     });
-    let broken = |_| ApiError::unavailable("it broke off: look whether it was done");
+    let broken = |_| {
+        ApiError::unavailable(Message::new(
+            "form-broke-off-maybe-done",
+            "it broke off: look whether it was done",
+        ))
+    };
     task.await.map_err(broken)?
 }
 
@@ -119,9 +135,10 @@ impl SentForm {
             match asked {
                 IdempotencyCheck::First => return Ok(true),
                 IdempotencyCheck::Otherwise => {
-                    return Err(PageError::invalid(
+                    return Err(PageError::invalid(Message::new(
+                        "form-sent-otherwise",
                         "this form was sent before with other content: load its page again",
-                    ));
+                    )));
                 }
                 IdempotencyCheck::Again => {}
             }

@@ -67,16 +67,13 @@ impl PageFrame {
 
     /// The word for a state.
     pub fn state(&self, state: &State) -> String {
-        self.say(&format!("state-{}", state.as_str().replace('_', "-")))
+        self.word("state", state.as_str())
     }
 
     /// The word for a word of a fixed list, such as a job kind; itself where the catalogue has none.
     pub fn word(&self, list: &str, word: &str) -> String {
-        let id = format!("{list}-{}", word.replace(['_', '.'], "-"));
-        self.viewer
-            .language
-            .message_if_any(&id)
-            .unwrap_or_else(|| word.to_owned())
+        let words = self.viewer.language.word(list, word);
+        words.unwrap_or_else(|| word.to_owned())
     }
 
     /// Why something is as it is, in the reader's language.

@@ -19,6 +19,7 @@ use super::session::Viewer;
 use crate::alerts::withdrawal::takes_money;
 use crate::domain::history::AttemptKind;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::export::ExportContext;
 use crate::export::item_fields::{RowField, reply_facts, row_fields};
@@ -92,7 +93,9 @@ pub(super) async fn show(
         now: engine.clock.now(),
     };
     let item = engine.ledger.item(id).await?;
-    let item = item.ok_or_else(|| PageError::not_found(format!("there is no item {id}")))?;
+    let item = item.ok_or_else(|| {
+        PageError::not_found(Message::new("no-such-item", "there is no item {id}").with("id", id))
+    })?;
     let found = numbers_of(&app, &item).await?;
     let related = related(&app, &item, &found).await?;
     let records = records(&app, item, found).await?;

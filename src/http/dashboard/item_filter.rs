@@ -8,6 +8,7 @@ use super::errors::PageError;
 use super::frame::PageFrame;
 use super::page_fields::PageFields;
 use crate::domain::item::State;
+use crate::domain::message::{Message, MessageArgument};
 use crate::ledger::{AmountIn, BulkItems, ItemFilter};
 
 /// Sets of states that people look for together.
@@ -38,7 +39,12 @@ pub(super) fn read_filter(fields: &mut PageFields) -> Result<ItemFilter, PageErr
 }
 
 fn currency(word: Option<String>) -> Result<Option<AmountIn>, PageError> {
-    let wrong = || PageError::invalid("a currency is a code such as HKD, or none");
+    let wrong = || {
+        PageError::invalid(Message::new(
+            "filter-currency",
+            "a currency is a code such as HKD, or none",
+        ))
+    };
     word.map(|word| AmountIn::parse(word.trim()).ok_or_else(wrong))
         .transpose()
 }
@@ -48,12 +54,18 @@ fn bulk_items(fields: &mut PageFields) -> Result<Option<BulkItems>, PageError> {
     let only_untouched = match fields.take("untouched").as_deref() {
         None | Some("false") => false,
         Some("true") => true,
-        Some(_) => return Err(PageError::invalid("untouched is true or false")),
+        Some(_) => {
+            return Err(PageError::invalid(Message::new(
+                "filter-untouched",
+                "untouched is true or false",
+            )));
+        }
     };
     match bulk_action {
-        None if only_untouched => Err(PageError::invalid(
+        None if only_untouched => Err(PageError::invalid(Message::new(
+            "filter-untouched-alone",
             "untouched goes with bulk_action: untouched since when?",
-        )),
+        ))),
         None => Ok(None),
         Some(bulk_action) => Ok(Some(BulkItems {
             bulk_action,
@@ -68,7 +80,10 @@ fn states(words: Option<String>) -> Result<Vec<State>, PageError> {
     let state = |word: &str| {
         State::parse(word).ok_or_else(|| {
             let known: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
-            PageError::invalid(format!("a state is one of {}", known.join(", ")))
+            PageError::invalid(
+                Message::new("filter-state", "a state is one of {states}")
+                    .with("states", MessageArgument::names(known)),
+            )
         })
     };
     words.filter(|word| !word.is_empty()).map(state).collect()

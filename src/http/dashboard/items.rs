@@ -14,6 +14,7 @@ use super::item_filter::{
 use super::page_fields::{PageFields, PageQuery};
 use super::session::Viewer;
 use crate::domain::item::State as ItemState;
+use crate::domain::message::Message;
 use crate::export::planned_days::PlannedDays;
 use crate::http::App;
 use crate::http::api::exports::planned_on;
@@ -114,7 +115,12 @@ pub(super) async fn list(
 }
 
 fn day(word: Option<String>) -> Result<Option<NaiveDate>, PageError> {
-    let wrong = |_| PageError::invalid("since is a day such as 2026-03-31");
+    let wrong = |_| {
+        PageError::invalid(Message::new(
+            "filter-since",
+            "since is a day such as 2026-03-31",
+        ))
+    };
     word.map(|word| word.trim().parse().map_err(wrong))
         .transpose()
 }

@@ -9,7 +9,6 @@ mod assets;
 mod batch_decision;
 mod batch_review;
 mod bulk;
-mod catalogue;
 mod code_meaning;
 mod command_line;
 mod errors;

@@ -7,6 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 
 use super::errors::PageError;
+use crate::domain::message::Message;
 use crate::http::error::ApiError;
 
 /// The parts of a page's path. What cannot be read is told on a page.
@@ -41,14 +42,19 @@ impl PageFields {
         let mut fields = BTreeMap::new();
         for (name, value) in pairs {
             if value.contains('\0') {
-                return Err(PageError::invalid(format!(
-                    "the field {name:?} has a NUL character, which no text here has"
-                )));
+                return Err(PageError::invalid(
+                    Message::new(
+                        "address-nul",
+                        "the field \"{name}\" has a NUL character, which no text here has",
+                    )
+                    .with("name", name.as_str()),
+                ));
             }
             if fields.insert(name.clone(), value).is_some() {
-                return Err(PageError::invalid(format!(
-                    "the field {name:?} is given twice"
-                )));
+                return Err(PageError::invalid(
+                    Message::new("address-twice", "the field \"{name}\" is given twice")
+                        .with("name", name.as_str()),
+                ));
             }
         }
         Ok(Self(fields))
@@ -68,16 +74,24 @@ impl PageFields {
     pub fn number(&mut self, name: &str) -> Result<Option<i64>, PageError> {
         let text = self.take(name);
         let number = text.map(|text| text.trim().parse()).transpose();
-        number.map_err(|_| PageError::invalid(format!("{name} is a number")))
+        number.map_err(|_| {
+            PageError::invalid(
+                Message::new("address-number", "{name} is a number").with("name", name),
+            )
+        })
     }
 
     /// No other field may be there.
     pub fn end(self) -> Result<(), PageError> {
         match self.0.into_keys().next() {
             None => Ok(()),
-            Some(name) => Err(PageError::invalid(format!(
-                "this page has no field {name:?}: look at the address again"
-            ))),
+            Some(name) => Err(PageError::invalid(
+                Message::new(
+                    "address-unknown",
+                    "this page has no field \"{name}\": look at the address again",
+                )
+                .with("name", name.as_str()),
+            )),
         }
     }
 }

@@ -135,7 +135,11 @@ pub(super) async fn comes_back(
     let path = request.uri().path().to_owned();
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, LONGEST).await else {
-        return PageError::invalid("the form is too long, or broke off").into_response();
+        return PageError::invalid(Message::new(
+            "form-too-long",
+            "the form is too long, or broke off",
+        ))
+        .into_response();
     };
     let sent = Request::from_parts(parts, Body::from(bytes.clone()));
     let response = next.run(sent).await;

@@ -13,6 +13,7 @@ use super::run_pace::RunPace;
 use super::run_progress::LiveRun;
 use super::run_reports::{self, LinkedReport};
 use super::session::Viewer;
+use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
 use crate::http::App;
 use crate::http::run_watch::RunSnapshot;
@@ -80,5 +81,5 @@ fn has_open(totals: &[Total]) -> bool {
 }
 
 pub(super) fn no_such_run(id: i64) -> PageError {
-    PageError::not_found(format!("there is no run {id}"))
+    PageError::not_found(Message::new("no-such-run", "there is no run {id}").with("id", id))
 }

@@ -8,7 +8,7 @@ use crate::ledger::{Ledger, LedgerError, RunRow, TimeSteps};
 const STEPS: i64 = 40;
 
 /// The most items of a run whose times are looked at while a page waits.
-const ITEMS: u64 = 200_000;
+const ITEMS: u64 = 50_000;
 
 /// The width and the height of the picture, in its own unit.
 const WIDTH: u64 = 1_000;

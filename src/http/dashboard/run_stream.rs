@@ -16,6 +16,7 @@ use super::page_fields::PagePath;
 use super::run::no_such_run;
 use super::run_progress::LiveRun;
 use super::session::Viewer;
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::error::ApiError;
 use crate::http::quota::QuotaPermit;
@@ -38,8 +39,12 @@ pub(super) async fn live(
     let watched = app.watches.watch(&app, id).await?;
     let watched = watched.ok_or_else(|| no_such_run(id))?;
     let place = app.streams.take(&viewer.caller.name);
-    let place =
-        place.ok_or_else(|| ApiError::unavailable("too many streams of events are open"))?;
+    let place = place.ok_or_else(|| {
+        ApiError::unavailable(Message::new(
+            "too-many-streams",
+            "too many streams of events are open",
+        ))
+    })?;
     let follower = PageFollower {
         app,
         viewer,

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::errors::{PageError, PageFailure};
 use super::frame::PageFrame;
 use super::refused_form::RefusedForm;
+use crate::domain::message::Message;
 use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::auth::Caller;
@@ -164,7 +165,16 @@ pub(super) async fn require(
         return Ok(next.run(request).await);
     }
     let (name, role) = (&caller.name, caller.role);
-    Err(ApiError::forbidden(format!("this is for the role {needed}; {name} is {role}")).into())
+    Err(ApiError::forbidden(
+        Message::new(
+            "role-needed",
+            "this is for the role {needed}; {name} is {role}",
+        )
+        .with("needed", needed.as_str())
+        .with("name", name)
+        .with("role", role.as_str()),
+    )
+    .into())
 }
 
 fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {

@@ -25,7 +25,9 @@ use crate::http::App;
 use crate::http::api::start_run::StartRunBody;
 use crate::http::api::{plan_preview, uploads};
 use crate::http::error::ApiError;
+use crate::job_kinds::chinese_labels;
 use crate::ledger::{ChosenColumns, HeaderOfJob};
+use crate::reader_language::ReaderLanguage;
 use crate::workflow::source::{
     FileOptions, FileReading, ReadCancellation, SourceError, StagedFile,
 };
@@ -87,6 +89,13 @@ struct ColumnChoice {
 }
 
 impl ColumnChoice {
+    /// The column's name in the reader's language, where it is called as a field of the built-in job
+    /// kinds: those have their labels in simplified characters.
+    fn label(&self, page: &PageFrame) -> Option<&'static str> {
+        let known = chinese_labels::of(&self.column).map(|(label, _)| label);
+        known.filter(|_| page.viewer.language == ReaderLanguage::SimplifiedChinese)
+    }
+
     /// Whether a heading stands as what is taken: as it was chosen, if that was refused just now.
     fn is_taken(&self, sent: &ShownForm, heading: &str) -> bool {
         if sent.is_refused() {

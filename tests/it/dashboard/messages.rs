@@ -14,7 +14,7 @@ const MADE: [&str; 6] = ["state-", "role-", "error-", "group-", "related-", "del
 
 /// The messages of a language: the id, and the names of what is put in.
 fn messages(language: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let folder = root().join("src/http/dashboard/locales").join(language);
+    let folder = root().join("src/locales").join(language);
     let mut messages = BTreeMap::new();
     for file in fs::read_dir(folder).unwrap() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();

@@ -267,6 +267,26 @@ fn every_bad_row_of_a_file_is_told_in_chinese_before_it_is_sent_and_after() {
 }
 
 #[test]
+fn an_address_that_means_nothing_is_told_in_chinese() {
+    let app = App::with_contracts("");
+    let service = Service::of(&app);
+    let ann = Visitor::of(&service, "ann", "operator");
+    ann.post("/settings", &[("language", "zh-Hans"), ("timezone", "")]);
+    for (address, said) in [
+        ("/items/99", "没有条目 99"),
+        ("/runs/99", "没有运行 99"),
+        ("/items?stat=failed", "此页没有字段「stat」"),
+        ("/items?run=x", "run 应为数字"),
+        ("/items?state=broken", "状态只能是"),
+        ("/items?currency=hk$", "币种应为"),
+        ("/items?since=tomorrow", "since 是日期"),
+    ] {
+        let page = ann.get(address).html;
+        assert!(page.contains(said), "{address}: {page}");
+    }
+}
+
+#[test]
 fn why_an_item_failed_and_an_action_was_left_undone_is_told_in_chinese() {
     let app = App::with_contracts(
         "contract_id,plan,amount,currency,active\nC-1,basic,38.00,HKD,yes\nC-2-poor,basic,38.00,HKD,yes\n",
@@ -291,6 +311,8 @@ fn why_an_item_failed_and_an_action_was_left_undone_is_told_in_chinese() {
         for page in ["/items/2", "/items"] {
             let page = ann.page(page);
             assert!(page.contains(declined), "{page}");
+            // Neither the reason nor the move of the timeline that has it.
+            assert!(!page.contains("declined: "), "{page}");
         }
         let key = format!("{key:032x}");
         let late = [("key", key.as_str()), ("reason", "too late")];

@@ -210,28 +210,29 @@ cause-ambiguous = 回复未说明结果
 cause-abandoned = 调用期间程序中断
 
 # What payrun itself answers with.
-own-exceeds-payment = payrun：加上此笔，退款总额将超过原支付；请核对其他退款，剩余部分用新的键另行退款
-own-exceeds-payment-together = payrun：批次各行合计退款超过原支付；请驳回该批次，去除不应退的行后重新计划
-own-two-amounts-paid = payrun：网关对同一支付给出两个金额；请核实后重试
-own-other-currency = payrun：原支付币种不同；请更正该行并使用新的键
-own-other-payment = payrun：编号属于两笔不同的支付；请更正该行并使用新的键
-own-other-amount-paid = payrun：该行的原支付金额与网关不符；请更正该行并使用新的键
-own-no-amount-paid = payrun：网关未给出原支付金额；可重试再查询
-own-no-order-number = payrun：网关未给出原支付订单号；可重试再查询
-own-not-paid = payrun：我方该编号的条目并未扣款；请核对该行所指的支付
-own-filed-before = payrun：海关已接受先前的申报；如需更改请重新申报
-own-filing-under-way = payrun：海关尚未对先前的申报作出决定
-own-matched = payrun：我方条目与对账单一致
-own-known = payrun：差异均已发现过，部分仍未处理
-own-different = payrun：条目与对账单出现新的差异
-own-no-statement = payrun：某日对账单尚未入账；请运行取对账单的作业
-own-statement-incomplete = payrun：对账单可能缺行，未予保留；可重试再取
-own-file-unreadable = payrun：文件无法读取，未予保留；请向网关索取完整文件后重试
-own-file-changed = payrun：先前已保留另一文件；请向网关确认哪个正确
-own-not-kept = payrun：取得的内容未能保存；请解决上述原因后重试
-own-bad-input = payrun：该行的要求无法执行；请更正该行
-own-not-sent = payrun：本机缺少条件，没有发出任何请求；请解决上述原因后重试
-own-unsendable = payrun：无法为该条目构造请求，没有发出任何请求；请解决上述原因后重试
+said-by-payrun = payrun：{ $words }
+own-exceeds-payment = 加上此笔，退款总额将超过原支付；请核对其他退款，剩余部分用新的键另行退款
+own-exceeds-payment-together = 批次各行合计退款超过原支付；请驳回该批次，去除不应退的行后重新计划
+own-two-amounts-paid = 网关对同一支付给出两个金额；请核实后重试
+own-other-currency = 原支付币种不同；请更正该行并使用新的键
+own-other-payment = 编号属于两笔不同的支付；请更正该行并使用新的键
+own-other-amount-paid = 该行的原支付金额与网关不符；请更正该行并使用新的键
+own-no-amount-paid = 网关未给出原支付金额；可重试再查询
+own-no-order-number = 网关未给出原支付订单号；可重试再查询
+own-not-paid = 我方该编号的条目并未扣款；请核对该行所指的支付
+own-filed-before = 海关已接受先前的申报；如需更改请重新申报
+own-filing-under-way = 海关尚未对先前的申报作出决定
+own-matched = 我方条目与对账单一致
+own-known = 差异均已发现过，部分仍未处理
+own-different = 条目与对账单出现新的差异
+own-no-statement = 某日对账单尚未入账；请运行取对账单的作业
+own-statement-incomplete = 对账单可能缺行，未予保留；可重试再取
+own-file-unreadable = 文件无法读取，未予保留；请向网关索取完整文件后重试
+own-file-changed = 先前已保留另一文件；请向网关确认哪个正确
+own-not-kept = 取得的内容未能保存；请解决上述原因后重试
+own-bad-input = 该行的要求无法执行；请更正该行
+own-not-sent = 本机缺少条件，没有发出任何请求；请解决上述原因后重试
+own-unsendable = 无法为该条目构造请求，没有发出任何请求；请解决上述原因后重试
 
 # What is at risk.
 unknown-title = 结果不明：风险
@@ -261,19 +262,19 @@ asked-about = payrun 正在查询
 asked-about-note = 无需处理。会持续查询，直到网关给出结果。
 
 # What a job does.
-kind-deduct = 代扣
-kind-pay = 付款
+kind-deduct = 委托代扣
+kind-pay = 收款
 kind-refund = 退款
 kind-cancel = 关单或撤销
-kind-query = 查询
+kind-query = 订单查询
 kind-declare = 海关申报
 kind-redeclare = 重新申报
 kind-identity = 身份核验
 kind-terminate = 协议解约
 kind-statement = 对账单下载
 kind-reconcile = 对账
-kind-settlement = 结算
-kind-exchange-rate = 汇率
+kind-settlement = 结算查询
+kind-exchange-rate = 汇率查询
 
 # Of a run.
 run-withdrawn = 已撤回

@@ -1,5 +1,6 @@
-//! What the pages say: one catalogue of messages for each language, in `locales/`. Why a row, an item
-//! or a file is where it is comes from elsewhere, and has a catalogue of its own, `src/reasons/`.
+//! What the pages say, and the words of lists: one catalogue of messages for each language, in
+//! `locales/`. Why a row, an item or a file is where it is comes from elsewhere, and has a catalogue
+//! of its own, `src/reasons/`.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,7 +12,7 @@ use crate::reader_language::ReaderLanguage;
 
 static_loader! {
     static MESSAGES = {
-        locales: "./src/http/dashboard/locales",
+        locales: "./src/locales",
         fallback_language: "en",
         // Marks around what is put in would be copied with it.
         customise: |bundle| bundle.set_use_isolating(false),
@@ -20,12 +21,12 @@ static_loader! {
 
 impl ReaderLanguage {
     /// The message of an id, in this language. A test holds every template to the catalogues.
-    pub(super) fn message(self, id: &str) -> String {
+    pub(crate) fn message(self, id: &str) -> String {
         MESSAGES.lookup(self.identifier(), id)
     }
 
     /// The message of an id with what is put into it.
-    pub(super) fn message_with(
+    pub(crate) fn message_with(
         self,
         id: &str,
         arguments: &HashMap<Cow<'static, str>, FluentValue<'_>>,
@@ -33,8 +34,10 @@ impl ReaderLanguage {
         MESSAGES.lookup_with_args(self.identifier(), id, arguments)
     }
 
-    /// The message of an id, if there is one.
-    pub(super) fn message_if_any(self, id: &str) -> Option<String> {
-        MESSAGES.try_lookup(self.identifier(), id)
+    /// The word for a word of a fixed list, such as a job kind or a state; none where the catalogue
+    /// has none.
+    pub(crate) fn word(self, list: &str, word: &str) -> Option<String> {
+        let word = word.to_ascii_lowercase().replace(['_', '.'], "-");
+        MESSAGES.try_lookup(self.identifier(), &format!("{list}-{word}"))
     }
 }

@@ -210,28 +210,29 @@ cause-ambiguous = 回覆未說明結果
 cause-abandoned = 呼叫期間程式中斷
 
 # What payrun itself answers with.
-own-exceeds-payment = payrun：加上此筆，退款總額將超過原付款；請核對其他退款，餘額用新的鍵另行退款
-own-exceeds-payment-together = payrun：批次各列合計退款超過原付款；請駁回該批次，移除不應退的列後重新計劃
-own-two-amounts-paid = payrun：閘道對同一付款給出兩個金額；請核實後重試
-own-other-currency = payrun：原付款貨幣不同；請更正該列並使用新的鍵
-own-other-payment = payrun：編號屬於兩筆不同的付款；請更正該列並使用新的鍵
-own-other-amount-paid = payrun：該列的原付款金額與閘道不符；請更正該列並使用新的鍵
-own-no-amount-paid = payrun：閘道未給出原付款金額；可重試再查詢
-own-no-order-number = payrun：閘道未給出原付款訂單號；可重試再查詢
-own-not-paid = payrun：我方該編號的項目並未扣款；請核對該列所指的付款
-own-filed-before = payrun：海關已接受先前的申報；如需更改請重新申報
-own-filing-under-way = payrun：海關尚未對先前的申報作出決定
-own-matched = payrun：我方項目與對賬單一致
-own-known = payrun：差異均已發現過，部分仍未處理
-own-different = payrun：項目與對賬單出現新的差異
-own-no-statement = payrun：某日對賬單尚未入帳；請執行取對賬單的作業
-own-statement-incomplete = payrun：對賬單可能缺列，未予保留；可重試再取
-own-file-unreadable = payrun：檔案無法讀取，未予保留；請向閘道索取完整檔案後重試
-own-file-changed = payrun：先前已保留另一檔案；請向閘道確認哪個正確
-own-not-kept = payrun：取得的內容未能儲存；請解決上述原因後重試
-own-bad-input = payrun：該列的要求無法執行；請更正該列
-own-not-sent = payrun：本機缺少條件，沒有發出任何請求；請解決上述原因後重試
-own-unsendable = payrun：無法為該項目建立請求，沒有發出任何請求；請解決上述原因後重試
+said-by-payrun = payrun：{ $words }
+own-exceeds-payment = 加上此筆，退款總額將超過原付款；請核對其他退款，餘額用新的鍵另行退款
+own-exceeds-payment-together = 批次各列合計退款超過原付款；請駁回該批次，移除不應退的列後重新計劃
+own-two-amounts-paid = 閘道對同一付款給出兩個金額；請核實後重試
+own-other-currency = 原付款貨幣不同；請更正該列並使用新的鍵
+own-other-payment = 編號屬於兩筆不同的付款；請更正該列並使用新的鍵
+own-other-amount-paid = 該列的原付款金額與閘道不符；請更正該列並使用新的鍵
+own-no-amount-paid = 閘道未給出原付款金額；可重試再查詢
+own-no-order-number = 閘道未給出原付款訂單號；可重試再查詢
+own-not-paid = 我方該編號的項目並未扣款；請核對該列所指的付款
+own-filed-before = 海關已接受先前的申報；如需更改請重新申報
+own-filing-under-way = 海關尚未對先前的申報作出決定
+own-matched = 我方項目與對賬單一致
+own-known = 差異均已發現過，部分仍未處理
+own-different = 項目與對賬單出現新的差異
+own-no-statement = 某日對賬單尚未入帳；請執行取對賬單的作業
+own-statement-incomplete = 對賬單可能缺列，未予保留；可重試再取
+own-file-unreadable = 檔案無法讀取，未予保留；請向閘道索取完整檔案後重試
+own-file-changed = 先前已保留另一檔案；請向閘道確認哪個正確
+own-not-kept = 取得的內容未能儲存；請解決上述原因後重試
+own-bad-input = 該列的要求無法執行；請更正該列
+own-not-sent = 本機缺少條件，沒有發出任何請求；請解決上述原因後重試
+own-unsendable = 無法為該項目建立請求，沒有發出任何請求；請解決上述原因後重試
 
 # What is at risk.
 unknown-title = 結果不明：風險
@@ -261,19 +262,19 @@ asked-about = payrun 正在查詢
 asked-about-note = 無需處理。會持續查詢，直至閘道給出結果。
 
 # What a job does.
-kind-deduct = 代扣
-kind-pay = 付款
+kind-deduct = 委託代扣
+kind-pay = 收款
 kind-refund = 退款
 kind-cancel = 關單或撤銷
-kind-query = 查詢
+kind-query = 訂單查詢
 kind-declare = 海關申報
 kind-redeclare = 重新申報
 kind-identity = 身份核驗
 kind-terminate = 協議解約
 kind-statement = 對賬單下載
 kind-reconcile = 對賬
-kind-settlement = 結算
-kind-exchange-rate = 匯率
+kind-settlement = 結算查詢
+kind-exchange-rate = 匯率查詢
 
 # Of a run.
 run-withdrawn = 已撤回
