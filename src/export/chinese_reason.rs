@@ -28,7 +28,7 @@ pub(super) fn of(context: &ExportContext, exported: &ExportedItem) -> String {
         State::Rejected => "该行未被接受，没有发送".to_owned(),
         State::Skipped => item.duplicate_of.map_or_else(
             || "该行已跳过，没有发送".to_owned(),
-            |other| format!("该键已属于明细 {other}，此行已跳过"),
+            |other| format!("该键已属于条目 {other}，此行已跳过"),
         ),
         State::Failed => with_code("没有执行", context, exported),
     };

@@ -286,10 +286,10 @@ const OWN: [OwnColumn; 25] = [
     own(("workflow", "workflow", "工作流"), Text, |of| {
         TableCell::text(of.workflow.as_str())
     }),
-    own(("job", "job", "任务"), Text, |of| {
+    own(("job", "job", "作业"), Text, |of| {
         TableCell::text(of.item.job.as_str())
     }),
-    own(("kind", "kind", "任务类型"), Text, |of| {
+    own(("kind", "kind", "作业类型"), Text, |of| {
         TableCell::text(of.kind.as_str())
     }),
     own(("kind_code", "kind code", "类型代码"), Text, |of| {
@@ -301,11 +301,11 @@ const OWN: [OwnColumn; 25] = [
     own(("line", "line", "行号"), Count, |of| {
         TableCell::count(of.item.line)
     }),
-    own(("item", "item", "明细编号"), Count, |of| {
+    own(("item", "item", "条目编号"), Count, |of| {
         TableCell::Count(of.item.id)
     }),
     own(
-        ("same_key_as", "same key as item", "同键明细"),
+        ("same_key_as", "same key as item", "同键条目"),
         Count,
         |of| {
             of.item
@@ -313,11 +313,11 @@ const OWN: [OwnColumn; 25] = [
                 .map_or(TableCell::Empty, TableCell::Count)
         },
     ),
-    own(("replaces", "replaces item", "替代明细"), Count, |of| {
+    own(("replaces", "replaces item", "替代条目"), Count, |of| {
         of.replaces.map_or(TableCell::Empty, TableCell::Count)
     }),
     own(
-        ("replaced_by", "replaced by item", "被替代为明细"),
+        ("replaced_by", "replaced by item", "被替代为条目"),
         Count,
         |of| of.replaced_by.map_or(TableCell::Empty, TableCell::Count),
     ),

@@ -562,7 +562,7 @@ fn states_kinds_and_reasons_are_chinese_and_payruns_own_words_stand_beside_them(
     let of = |heading: &str| texts(&column(&zh, heading));
     assert_eq!(of("状态")[3..], ["失败", "成功", "被拒绝"]);
     assert_eq!(of("状态代码")[3..], ["failed", "succeeded", "rejected"]);
-    assert_eq!(of("任务类型")[0], "委托代扣");
+    assert_eq!(of("作业类型")[0], "委托代扣");
     assert_eq!(of("类型代码")[0], "deduct");
     assert!(
         of("原因")[5].starts_with("amount：「thirty」不是数字"),

@@ -173,7 +173,7 @@ class-funds = 我方在网关的余额不足
 # 网关代码的含义（关于付款人或支付）。
 said-not-enough = 付款人余额不足
 said-rule-limit = 超出付款人账户或网关的限额
-said-contract-not-exist = 网关称付款人没有该合约，或合约已终止
+said-contract-not-exist = 网关称付款人没有该协议，或协议已终止
 said-user-account-abnormal = 付款人账户被冻结、已注销或异常
 said-param-error = 网关认为请求中的某个值有误
 said-invalid-request = 网关不接受该请求
@@ -189,7 +189,7 @@ said-refund-amount-invalid = 超出该支付的剩余金额
 # 按代码或类别，被拒后该怎么做。
 remedy-not-enough = 请付款人充值后再重试。该行无需修改。
 remedy-rule-limit = 请向付款人了解是哪项限额，或改日重试。该行无需修改。
-remedy-contract-not-exist = 请先在网关查看该合约。若已终止，需付款人重新签约，再以新合约号在新文件中提交该行。
+remedy-contract-not-exist = 请先在网关查看该协议。若已终止，需付款人重新签约，再以新协议号在新文件中提交该行。
 remedy-user-account-abnormal = 需付款人先在网关处理好账户，再重试。
 remedy-class-soft = 该行无需修改。请改日重试。
 remedy-class-hard = 原样重试仍会被拒。请更正该行并在新文件中重新提交，或与付款人另行解决。

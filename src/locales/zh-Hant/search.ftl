@@ -1,6 +1,6 @@
 # Finding a payment.
 search-title = 尋找付款
-search-text = 鍵、編號、合約號或參考號
+search-text = 鍵、編號、協議號或參考號
 search-any = 全部
 search-from = 自
 search-to = 至
@@ -10,12 +10,12 @@ search-nothing = 沒有找到此編號。也可以用日期和金額尋找。
 search-looked-in = 尋找範圍：
 search-found-by = 比對方式
 search-more = 另有 { $shown } 筆，請縮小範圍。
-search-contracts = 合約
+search-contracts = 協議
 search-lines = 對帳單行
 search-day = 日期
 search-line = 行
 search-notifications = 通知
-search-how = 可輸入：鍵或其開頭、任一代訂單號、閘道的付款或退款編號、合約號、可檢索欄的值、執行編號；或金額、幣別與日期。
+search-how = 可輸入：鍵或其開頭、任一代訂單號、閘道的付款或退款編號、協議號、可檢索欄的值、執行編號；或金額、幣別與日期。
 sent-at = 傳送時間
 receipt = 閘道編號
 order-number = 訂單號

@@ -479,7 +479,7 @@ waits-refund-interval = 等待：同一支付的两次退款须有间隔
 waits-refund-under-way = 等待：同一支付的另一退款正在进行
 waits-refund-unknown = 等待：同一支付的另一退款结果不明
 money-moved-before = 其较早的订单号下已有资金变动：请先核实，再发送
-plan-file-changed = 任务 { $job }：{ $file } 已不是查看时的那个文件；没有生成任何计划
+plan-file-changed = 作业 { $job }：{ $file } 已不是查看时的那个文件；没有生成任何计划
 upload-other-files = 文件与页面不一致，请重新打开页面
 
 ## What cannot be shown or taken as it was asked for.
