@@ -335,7 +335,8 @@ mod tests {
     fn an_owner_has_a_name_that_is_not_too_long() {
         let longest = "李".repeat(DifferenceOwner::MAX);
         for (name, owner) in [(" li ", "li"), (longest.as_str(), longest.as_str())] {
-            assert_eq!(DifferenceOwner::parse(name).unwrap().to_string(), owner);
+            let parsed = DifferenceOwner::parse(name).unwrap();
+            assert_eq!((parsed.as_str(), &*parsed.to_string()), (owner, owner));
         }
         for (name, length) in [("  ", 0), (format!("{longest}!").as_str(), 101)] {
             assert_eq!(DifferenceOwner::parse(name), Err(InvalidOwner { length }));
