@@ -1,6 +1,6 @@
 //! What became of a run, in numbers: by state, and in money.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -104,12 +104,16 @@ impl Report {
         }
     }
 
-    /// Minor units by state and currency.
-    pub fn money(&self) -> BTreeMap<(State, &'static str), (i64, Currency)> {
+    /// Minor units by state, kind of job and currency: what was charged, what was given back and what
+    /// was declared add up to nothing that anybody asks for.
+    fn money(&self) -> BTreeMap<(State, &str, &'static str), (i64, Currency)> {
         let mut sums = BTreeMap::new();
         for total in &self.totals {
             if let Some((currency, minor)) = total.money() {
-                sums.entry((total.state, currency.code()))
+                let mut jobs = self.jobs.iter();
+                let job = jobs.find(|job| job.id == total.job_id);
+                let kind = job.map_or("", |job| job.kind.as_str());
+                sums.entry((total.state, kind, currency.code()))
                     .or_insert((0, currency))
                     .0 += minor;
             }
@@ -140,6 +144,7 @@ impl Report {
             self.state()
         ));
         let money = self.money();
+        let kinds: BTreeSet<&str> = money.keys().map(|(_, kind, _)| *kind).collect();
         let mut rows = table(&["state", ">items", "amount"]);
         for state in State::ALL {
             let items = self.in_state(state);
@@ -148,9 +153,15 @@ impl Report {
             }
             let sums: Vec<String> = money
                 .iter()
-                .filter(|((of, _), _)| *of == state)
-                .map(|((_, code), (minor, currency))| {
-                    format!("{} {code}", decimal_text(i128::from(*minor), *currency))
+                .filter(|((of, ..), _)| *of == state)
+                .map(|((_, kind, code), (minor, currency))| {
+                    let sum = format!("{} {code}", decimal_text(i128::from(*minor), *currency));
+                    // Where there is one kind it need not be said of what.
+                    if kinds.len() > 1 {
+                        format!("{kind} {sum}")
+                    } else {
+                        sum
+                    }
                 })
                 .collect();
             rows.add_row([painted(state, colour), count(items), sums.join(", ")]);

@@ -344,6 +344,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     succeeded      2  106.00 HKD
     failed         2  166.50 HKD
     rejected       1
+    1 rejected row; `payrun rows 1 --rejected -o FILE` gives them back with the reasons, to be mended and given again
 
     ITEM  LINE  KEY                        STATE     REASON
        3     5  C-0004-poor/2026-03        failed    declined: NOT_ENOUGH
@@ -357,6 +358,7 @@ fn run_ends_with_a_table_of_states_and_show_says_the_same_later() {
     succeeded      2  106.00 HKD
     failed         2  166.50 HKD
     rejected       1
+    1 rejected row; `payrun rows 1 --rejected -o FILE` gives them back with the reasons, to be mended and given again
     planned with version fe7157f44b52 of the workflow, which is how the SHA-256 of its file begins
 
     ANSWER    CODE                TIMES

@@ -162,6 +162,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_wrong_is_said() {
+        let error = CardError::Places { places: 3 };
+        assert_eq!(error.to_string(), error.message().to_string());
+        assert!(error.to_string().contains('3'), "{error}");
+    }
+
+    #[test]
     fn a_number_passes_or_is_told_which_check_it_fails() {
         let cases = [
             ("11010119900307002X", Ok(())),

@@ -188,6 +188,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn what_is_wrong_with_an_order_number_is_said() {
+        let error = OrderNumberError::Alphabet { bad: '%' };
+        assert!(error.to_string().contains("'%'"), "{error}");
+    }
+
+    #[test]
     fn scopes_cannot_run_into_each_other() {
         assert_ne!(KeyHash::of("a", "bc", "d"), KeyHash::of("ab", "c", "d"));
         assert_ne!(

@@ -1479,6 +1479,35 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[test]
+    fn a_move_is_given_words_an_alarm_and_a_time_and_keeps_the_rest() {
+        let at = |millis| Timestamp::from_millis(millis);
+        let noted = Move::noted(&Item::planned(7), Message::plain("noted"));
+        let coded = Move {
+            code: Some(ReasonCode::AskedInVain),
+            next_at: Some(at(5)),
+            ..noted.clone()
+        };
+        let worded = coded.clone().worded(Some(Message::plain("said")));
+        assert_eq!(worded.reason, Some(Message::plain("said")));
+        assert_eq!((worded.code, worded.next_at), (coded.code, coded.next_at));
+        let warned = coded.clone().warned(Some(Alarm::MoneyMoved));
+        assert_eq!(warned.alarm, Some(Alarm::MoneyMoved));
+        // It has one of its own.
+        let again = warned.warned(Some(Alarm::SecondReceipt));
+        assert_eq!(again.alarm, Some(Alarm::MoneyMoved));
+        assert_eq!(coded.clone().not_before(at(9)).next_at, Some(at(9)));
+        assert_eq!(coded.not_before(at(3)).next_at, Some(at(5)));
+        assert_eq!(noted.not_before(at(9)).next_at, None);
+    }
+
+    #[test]
+    fn a_sentence_says_of_an_item_what_its_state_is() {
+        assert_eq!(State::Planned.predicate(), "is planned");
+        assert_eq!(State::NeedsReview.predicate(), "needs review");
+        assert_eq!(State::AwaitingApproval.predicate(), "waits for approval");
+    }
+
     fn policy() -> Policy {
         use super::super::policy::{QueryPolicy, Retry};
         Policy {

@@ -198,6 +198,17 @@ impl Overlap {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_instant_in_a_text_is_on_the_clock_that_is_named() {
+        let zone = chrono_tz::Asia::Hong_Kong;
+        let manual = "manual 2026-03-03T01:30:00.123Z";
+        let on_clock = "manual 2026-03-03 09:30:00 (Asia/Hong_Kong)";
+        assert_eq!(name_on_clock(manual, zone), on_clock);
+        assert_eq!(name_on_clock("api shop/order-7", zone), "api shop/order-7");
+        let text = instants_on_clock(&format!("7 ({manual}), not 2026-03-03"), zone);
+        assert_eq!(text, format!("7 ({on_clock}), not 2026-03-03"));
+    }
+
     fn minutes(of: std::ops::Range<i64>) -> Vec<Timestamp> {
         of.map(|minute| Timestamp::from_millis(minute * 60_000))
             .collect()

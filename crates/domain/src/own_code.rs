@@ -216,6 +216,16 @@ mod tests {
                 assert!(!text.is_empty() && !text.ends_with('.'), "{code}: {text}");
             }
         }
+        let code = OwnCode::BadInput;
+        assert_eq!(code.to_string(), code.as_str());
+        assert_eq!(code.meaning(), "the row asks for what cannot be done");
+        assert_eq!(code.advice(), Some("correct the row"));
+        assert_eq!(OwnCode::Matched.advice(), None);
+        let explained = code.explained();
+        assert!(
+            explained.contains(code.meaning()) && explained.ends_with("correct the row"),
+            "{explained}"
+        );
         assert_eq!(OwnCode::parse("exceeds_payment"), None);
         assert_eq!(OwnCode::parse(""), None);
     }

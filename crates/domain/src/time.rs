@@ -83,6 +83,13 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_that_no_calendar_has_is_none() {
+        let instant = Timestamp::from_millis(1_700_000_000_123);
+        assert_eq!(instant.in_calendar(), Some(instant));
+        assert_eq!(Timestamp::from_millis(i64::MAX).in_calendar(), None);
+    }
+
+    #[test]
     fn since_never_goes_negative() {
         let early = Timestamp::from_millis(5);
         let late = Timestamp::from_millis(9);

@@ -181,7 +181,10 @@ pub(in crate::http) async fn begin(
     if set != chosen.counted.set {
         return Err(ApiError::conflict(
             "changed",
-            "these are not the items that were counted: count again",
+            Message::new(
+                "bulk-other-items",
+                "these are not the items that were counted: count again",
+            ),
         ));
     }
     if chosen.counted.items == 0 {

@@ -14,11 +14,12 @@ use super::forms::{Form, once};
 use super::page_fields::PagePath;
 use super::session::Viewer;
 use super::sums::typed_sum;
+use crate::domain::message::Message;
 use crate::http::App;
 use crate::http::api::approvals::{self as api, Approve, Reject};
 use crate::http::error::ApiError;
 use crate::http::extract::{JsonBody, Path};
-use crate::ledger::ApprovalRow;
+use crate::ledger::{ApprovalRow, ApprovalState};
 
 /// What a person approves.
 #[derive(Debug, Deserialize)]
@@ -77,7 +78,18 @@ async fn told(
     if state.is_open() {
         return Err(refused.into());
     }
-    let message = format!("the batch is {} by now", state.as_str());
+    let message = match state {
+        ApprovalState::Approved => Message::new(
+            "decided-approved",
+            "the batch is approved by now, and nothing of it is left to be sent",
+        ),
+        ApprovalState::Rejected => Message::new("decided-rejected", "the batch is rejected by now"),
+        ApprovalState::Revoked => Message::new("decided-revoked", "the batch is revoked by now"),
+        ApprovalState::Expired => Message::new("decided-expired", "the batch has expired by now"),
+        ApprovalState::Waiting | ApprovalState::Void => {
+            Message::new("decided-changed", "the batch has changed: look at it again")
+        }
+    };
     Err(ApiError::conflict("not_waiting", message).into())
 }
 

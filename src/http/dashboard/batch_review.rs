@@ -18,6 +18,7 @@ use super::frame::{Page, PageFrame};
 use super::page_fields::{PagePath, PageQuery};
 use super::session::Viewer;
 use super::sums::Sum;
+use crate::domain::item::State as ItemState;
 use crate::domain::message::Message;
 use crate::engine::operator::review::{KnownPayment, Review, ReviewedRow};
 use crate::http::App;
@@ -144,6 +145,20 @@ pub(super) fn path_of(run: i64, job: &str) -> String {
     format!("/approvals/{run}/{}", utf8_percent_encode(job, OTHERS))
 }
 
+/// Whether anything of an approved batch may still be sent, now or when it is tried again.
+async fn is_something_left(app: &App, approval: &ApprovalRow) -> Result<bool, LedgerError> {
+    let totals = app.engine().ledger.totals(approval.run_id).await?;
+    let mut of_job = totals
+        .iter()
+        .filter(|total| total.job_id == approval.job_id);
+    let ended = [
+        ItemState::Succeeded,
+        ItemState::Rejected,
+        ItemState::Skipped,
+    ];
+    Ok(of_job.any(|total| total.items > 0 && !ended.contains(&total.state)))
+}
+
 async fn page(
     app: &App,
     viewer: &Viewer,
@@ -162,13 +177,14 @@ async fn page(
     };
     let shown = |row: &ReviewedRow| RowToApprove::of(&frame, row);
     let now = app.engine().clock.now();
+    let may_be_stopped = approval.state.is_open()
+        || approval.state == ApprovalState::Approved && is_something_left(app, &approval).await?;
     Ok(Page(BatchReviewPage {
         colour: colour_of(approval.state),
         path: format!("{}{}", viewer.base, path_of(approval.run_id, &approval.job)),
         sums: sums_of(&approval),
         standing: ApproverStanding::of(viewer, &approval, now),
-        may_reject: frame.may_approve()
-            && (approval.state.is_open() || approval.state == ApprovalState::Approved),
+        may_reject: frame.may_approve() && may_be_stopped,
         findings,
         is_first,
         rows: rows.iter().map(shown).collect(),

@@ -84,7 +84,10 @@ impl BulkUndo {
     /// None where it goes on still, or has changed nothing.
     fn of(bulk: &BulkProgress) -> Option<Self> {
         let row = &bulk.row;
-        if bulk.is_under_way() || row.handled == row.refused {
+        // What was never approved has let go of its key, and does not come back.
+        let mut states = row.counted.states.keys();
+        let may_come_back = states.any(|state| *state != ItemState::AwaitingApproval);
+        if bulk.is_under_way() || row.handled == row.refused || !may_come_back {
             return None;
         }
         let (verb, filter) = row.undo();
@@ -102,6 +105,7 @@ struct BulkFragment {
     page: PageFrame,
     bulk: BulkProgress,
     query: String,
+    undo: Option<BulkUndo>,
 }
 
 /// What of a bulk action changes while it goes on.
@@ -227,12 +231,16 @@ pub(super) async fn confirm(
     let chosen = chosen.map_err(ApiError::from)?;
     match begin(&app, chosen, &set, Some(&key), by).await {
         Ok(Some(begun)) => Ok(to_page(&viewer, begun.bulk_action)),
-        Ok(None) => Err(PageError::invalid(
+        Ok(None) => Err(PageError::invalid(Message::new(
+            "bulk-no-item",
             "no item is chosen: there is nothing to do",
-        )),
+        ))),
         // Its page counts again: other items are meant by now than were counted.
         Err(error) => Err(error
-            .help("nothing was done; below is what is meant by now")
+            .help(Message::new(
+                "bulk-nothing-done",
+                "nothing was done; below is what is meant by now",
+            ))
             .into()),
     }
 }
@@ -281,6 +289,7 @@ pub(super) async fn live(
     Ok(Page(BulkFragment {
         page: PageFrame::of(&viewer),
         query: filter_query(&bulk.row.filter),
+        undo: BulkUndo::of(&bulk).filter(|_| viewer.caller.role.may_do_as(Role::Operator)),
         bulk,
     }))
 }

@@ -2,9 +2,9 @@
 
 use askama::Template;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use super::BUDGET;
 use super::frame::{Page, PageFrame};
@@ -92,6 +92,27 @@ impl IntoResponse for PageError {
         let mut response = self.0.status.into_response();
         response.extensions_mut().insert(self.0);
         response
+    }
+}
+
+/// Where the address of a form is opened as a page, as it stands in the browser after the form was
+/// refused: the page that has the form.
+pub(super) async fn to_the_page_of_a_form(method: Method, uri: Uri) -> Response {
+    if method != Method::GET {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let mut segments: Vec<&str> = uri.path().split('/').skip(1).collect();
+    let form = segments.pop();
+    let mut up = "..".to_owned();
+    // What is muted, and what is uploaded, has no page without more.
+    if matches!(form, Some("mute" | "columns" | "begin")) {
+        segments.pop();
+        up.push_str("/..");
+    }
+    // From where the browser is, which may be behind a path that we do not see.
+    match segments.pop() {
+        Some(page) => Redirect::to(&format!("{up}/{page}")).into_response(),
+        None => Redirect::to("./").into_response(),
     }
 }
 

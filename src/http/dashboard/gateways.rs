@@ -14,6 +14,7 @@ use super::forms::{Form, fresh_key, once};
 use super::frame::{Page, PageFrame};
 use super::session::Viewer;
 use crate::domain::alert::ExpiringCredential;
+use crate::domain::answer::AnswerKind;
 use crate::domain::time::Timestamp;
 use crate::engine::Account;
 use crate::http::App;
@@ -58,6 +59,17 @@ struct CredentialDays {
     until: Timestamp,
     days: u64,
     is_soon: bool,
+}
+
+impl GatewayCard {
+    /// When it answered last, of what the page knows.
+    fn answered_at(&self) -> Option<Timestamp> {
+        let answered = self
+            .answers
+            .iter()
+            .filter(|one| one.answer != AnswerKind::Unknown);
+        answered.map(|one| one.last_at).max()
+    }
 }
 
 /// Below how many days people should see to it.

@@ -18,6 +18,7 @@ use super::run_reports::{self, LinkedReport};
 use super::session::Viewer;
 use crate::alerts::withdrawal::takes_money;
 use crate::domain::history::AttemptKind;
+use crate::domain::history::EventKind;
 use crate::domain::item::State as ItemState;
 use crate::domain::message::Message;
 use crate::domain::time::Timestamp;
@@ -167,14 +168,31 @@ impl ItemVerdict {
             .zip(code.as_ref())
             .filter(|_| item.state == ItemState::Failed);
         let remedy = failed.and_then(|(job, (code, _))| remedy(page, context, job, code));
+        let asks_first = is_asked_before_sent(records);
         Self {
             class,
             heading: heading(item.state, takes_money),
-            words: page.word("verdict", item.state.as_str()),
-            code: code.filter(|_| item.state != ItemState::Succeeded),
+            words: if asks_first {
+                page.say("verdict-asked-first")
+            } else {
+                page.word("verdict", item.state.as_str())
+            },
+            // The code is of before the retry.
+            code: code.filter(|_| item.state != ItemState::Succeeded && !asks_first),
             to_do: remedy.unwrap_or_else(|| to_do(item, job.map_or("", |job| &job.kind), page)),
         }
     }
+}
+
+/// Whether a person has it tried again, and the gateway is asked first what it has: nothing was sent
+/// since, and nothing accepted.
+fn is_asked_before_sent(records: &ItemRecords) -> bool {
+    let moves = records.events.iter().rev();
+    let last = moves
+        .filter(|event| event.from != event.to)
+        .map(|event| event.event)
+        .next();
+    records.item.state == ItemState::Pending && last == Some(EventKind::Retry)
 }
 
 /// The answer by whose code an item is told of: of what failed the last that says why, as sums by
@@ -207,7 +225,8 @@ fn heading(state: ItemState, takes_money: bool) -> &'static str {
 
 /// What a person has to do about an item, or need not.
 fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
-    if item.withdrawn.is_none() {
+    let never_approved = item.state == ItemState::Cancelled && item.key_hash.is_none();
+    if item.withdrawn.is_none() && !never_approved {
         return page.word("todo", item.state.as_str());
     }
     match item.state {
@@ -224,6 +243,8 @@ fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
             page.say("withdrawn-in-flight")
         }
         ItemState::NeedsReview => page.say("withdrawn-needs-review"),
+        // It has let go of its key: nothing of it was ever approved.
+        ItemState::Cancelled if item.key_hash.is_none() => page.say("todo-plan-anew"),
         ItemState::AwaitingApproval
         | ItemState::Planned
         | ItemState::Failed
@@ -252,12 +273,16 @@ async fn next_step(
     Ok(Some(NextStep {
         what: page.word("next", item.state.as_str()),
         at,
-        held: held(app, records).await?,
+        held: held(app, records, page).await?,
     }))
 }
 
 /// What is paused or closed that an item would go by.
-async fn held(app: &App, records: &ItemRecords) -> Result<Vec<String>, LedgerError> {
+async fn held(
+    app: &App,
+    records: &ItemRecords,
+    page: &PageFrame,
+) -> Result<Vec<String>, LedgerError> {
     let (Some(run), Some(job)) = (&records.run, &records.job) else {
         return Ok(Vec::new());
     };
@@ -278,8 +303,15 @@ async fn held(app: &App, records: &ItemRecords) -> Result<Vec<String>, LedgerErr
             .into_iter()
             .filter(|lane| names.contains(&lane.name))
             .map(|lane| {
-                let reason = lane.reason.unwrap_or_default();
-                format!("{} {}: {reason}", lane.name, lane.state.as_str())
+                let state = page.word("lane", lane.state.as_str());
+                let why = [
+                    format!("{} {state}", lane.name),
+                    lane.reason.unwrap_or_default(),
+                    page.say("lane-asks-nothing"),
+                ];
+                let why = why.into_iter().filter(|part| !part.is_empty());
+                why.collect::<Vec<_>>()
+                    .join(page.viewer.language.semicolon())
             }),
     );
     Ok(held)

@@ -174,6 +174,7 @@ pub(super) fn router(app: &App) -> Router<App> {
         .route("/sign-in", get(sign_in::show).post(sign_in::enter))
         .route("/sign-out", post(sign_in::leave))
         .merge(signed_in)
+        .method_not_allowed_fallback(errors::to_the_page_of_a_form)
         .layer(CsrfLayer::new())
         .merge(files)
         // Not what is sent bit by bit as it happens.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::code_meaning::meaning;
 use super::frame::PageFrame;
 use super::item_filter::filter_query;
-use super::state_sums::{StateBar, StateRow, WIDTH, by_state, in_state};
+use super::state_sums::{KindsOfState, StateBar, WIDTH, by_state_and_kind, in_state};
 use super::sums::Sum;
 use crate::domain::item::State as ItemState;
 use crate::domain::occurrence::name_on_clock;
@@ -22,8 +22,8 @@ pub(super) struct LiveRun {
     pub row: RunRow,
     pub occurrence: String,
     pub states: StateBar,
-    /// By state: how many, and their money.
-    pub rows: Vec<StateRow>,
+    /// By state: how many, and their money by kind of job.
+    pub rows: Vec<KindsOfState>,
     pub jobs: Vec<JobProgress>,
     pub rate: Option<ItemRate>,
     pub codes: Vec<FailedByCode>,
@@ -64,11 +64,13 @@ impl LiveRun {
         (app, page): (&App, &PageFrame),
     ) -> Self {
         let totals = &snapshot.totals;
+        let kinds = snapshot.jobs.iter();
+        let kinds = kinds.map(|job| (job.id, job.kind.clone())).collect();
         Self {
             occurrence: name_on_clock(&snapshot.run.occurrence, page.viewer.zone),
             row: snapshot.run.clone(),
             states: StateBar::of(totals),
-            rows: by_state(totals),
+            rows: by_state_and_kind(totals, &kinds),
             jobs: snapshot
                 .jobs
                 .iter()

@@ -17,7 +17,9 @@ use crate::domain::item::State as ItemState;
 use crate::domain::time::Timestamp;
 use crate::export::ExportContext;
 use crate::http::App;
-use crate::ledger::{ExportedItem, ItemFilter, JobRow, LedgerError, UnresolvedSum, UnresolvedSums};
+use crate::ledger::{
+    ExportedItem, ItemFilter, JobRow, LaneRow, LedgerError, UnresolvedSum, UnresolvedSums,
+};
 use crate::view::told_of;
 
 /// How many items each list has.
@@ -51,6 +53,18 @@ struct UnknownPage {
     next_after: Option<i64>,
     is_first: bool,
     command: String,
+    /// What asks nothing at present.
+    closed: Vec<LaneRow>,
+}
+
+impl UnknownPage {
+    /// Whether an item is asked about at all at present.
+    fn is_asked(&self, of: &ExportedItem) -> bool {
+        let part = format!("{}/{}", of.lane, of.kind);
+        let job = format!("{part}/{}", of.item.job_id);
+        let mut closed = self.closed.iter();
+        !closed.any(|lane| [&of.lane, &part, &job].contains(&&lane.name))
+    }
 }
 
 /// Money at risk of one age, state and currency.
@@ -117,6 +131,7 @@ pub(super) async fn show(
         gateway: gateway.unwrap_or_default(),
         needs_review,
         asked_about,
+        closed: ledger.closed_lanes(now).await?,
         page,
     }))
 }

@@ -26,7 +26,7 @@ use crate::http::api::start_run::StartRunBody;
 use crate::http::api::{plan_preview, uploads};
 use crate::http::error::ApiError;
 use crate::job_kinds::chinese_labels;
-use crate::ledger::{ChosenColumns, HeaderOfJob};
+use crate::ledger::{ChosenColumns, HeaderOfJob, RejectedRow};
 use crate::reader_language::ReaderLanguage;
 use crate::workflow::source::{
     FileOptions, FileReading, ReadCancellation, SourceError, StagedFile,
@@ -115,6 +115,10 @@ struct UploadPreview {
     items: u64,
     /// The files of all jobs as they were looked at, as JSON.
     files: String,
+    /// Whether the workflow has other jobs than the file's.
+    has_others: bool,
+    /// What of the items the run has beside those of the file.
+    beside: u64,
 }
 
 /// The same of one job.
@@ -132,6 +136,7 @@ struct PreviewedJob {
 
 /// A row that would be rejected or skipped.
 struct RefusedRow {
+    job: String,
     line: u64,
     state: ItemState,
     key: String,
@@ -354,7 +359,10 @@ pub(super) async fn show(
     } else {
         let body = body_of(&upload, &file, &chosen);
         match plan_preview::plan_of(&app, &viewer.caller, &body).await {
-            Ok((version, planned)) => (version, Some(Ok(UploadPreview::of(&planned)))),
+            Ok((version, planned)) => {
+                let preview = UploadPreview::of(&planned, &upload.job);
+                (version, Some(Ok(preview)))
+            }
             Err(error) => (upload.workflow.version(), Some(Err(told(error)))),
         }
     };
@@ -419,29 +427,57 @@ fn command_of(upload: &UploadFor, query: &UploadPageQuery, chosen: &ChosenColumn
 }
 
 impl UploadPreview {
-    fn of(planned: &PlannedRun) -> Self {
+    /// Of the job that the file is for, and of what else its run does.
+    fn of(planned: &PlannedRun, own: &str) -> Self {
         let jobs: Vec<PreviewedJob> = planned.jobs.iter().map(PreviewedJob::of).collect();
-        let refusals = planned.jobs.iter().flat_map(|job| &job.refusals);
-        let refused: Vec<RefusedRow> = refusals
-            .map(|row| RefusedRow {
-                line: row.line,
-                state: row.state,
-                key: row.key.clone(),
-                reason: row.reason.clone(),
-                duplicate_of: row.duplicate_of,
-            })
-            .collect();
-        let all: u64 = jobs.iter().map(|job| job.rejected + job.skipped).sum();
+        let mut refused = Vec::new();
+        let mut all = 0;
+        let (mine, others): (Vec<&PlannedJob>, Vec<&PlannedJob>) =
+            planned.jobs.iter().partition(|job| job.name == own);
+        for job in mine.iter().chain(&others) {
+            // What other files have that was done before says nothing of this one.
+            let is_own = job.name == own;
+            let refusals = job.refusals.iter();
+            let told = refusals.filter(|row| is_own || row.state == ItemState::Rejected);
+            refused.extend(told.map(|row| RefusedRow::of(&job.name, row)));
+            all += job.rejected + if is_own { job.skipped } else { 0 };
+        }
         let version = |job: &PlannedJob| Some((job.name.clone(), job.file_version()?));
         let files: BTreeMap<String, String> = planned.jobs.iter().filter_map(version).collect();
-        let readings = planned.jobs.iter().filter_map(|job| job.reading.as_ref());
+        let named = |job: &PlannedJob, note: Message| {
+            let of_other = Message::new("note-of-job", "{job}: {note}").with("job", &job.name);
+            of_other.with("note", note)
+        };
+        let mut notes: Vec<Message> = Vec::new();
+        for job in mine.iter().chain(&others) {
+            for note in job.reading.iter().flat_map(FileReading::notes) {
+                let is_own = job.name == own;
+                notes.push(if is_own { note } else { named(job, note) });
+            }
+        }
+        let items = |jobs: &[&PlannedJob]| jobs.iter().map(|job| job.items).sum::<u64>();
         Self {
             refused_more: all.saturating_sub(refused.len() as u64),
             refused,
             files: serde_json::to_string(&files).unwrap_or_default(),
-            notes: readings.flat_map(FileReading::notes).collect(),
-            items: jobs.iter().map(|job| job.items).sum(),
+            notes,
+            items: items(&mine) + items(&others),
+            has_others: !others.is_empty(),
+            beside: items(&others),
             jobs,
+        }
+    }
+}
+
+impl RefusedRow {
+    fn of(job: &str, row: &RejectedRow) -> Self {
+        Self {
+            job: job.to_owned(),
+            line: row.line,
+            state: row.state,
+            key: row.key.clone(),
+            reason: row.reason.clone(),
+            duplicate_of: row.duplicate_of,
         }
     }
 }

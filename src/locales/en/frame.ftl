@@ -108,3 +108,4 @@ report-html = page
 report-xlsx = XLSX
 report-csv = CSV
 report-json = JSON
+lane-asks-nothing = nothing is sent or asked there until it is open

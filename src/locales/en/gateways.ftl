@@ -22,3 +22,7 @@ gateways-release = Release
 gateways-for = For how long (30m, 8h, 2d)
 gateways-slow = Slow down
 gateways-slow-what = Never above what payrun.yaml allows. Both empty: as payrun.yaml says again.
+gateways-reachable = Reachable
+gateways-not-reachable = no
+gateways-answered = it answered last
+gateways-not-called = not called lately

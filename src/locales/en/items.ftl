@@ -290,3 +290,5 @@ do-note = Note
 do-note-note = It changes nothing, and stands in the history with your name.
 do-note-keep = Keep the note
 run-withdraw-note = Nothing more of the run is sent, and its later jobs get no items. What may be under way is queried.
+verdict-asked-first = It is tried again: the gateway is asked first what it has of it. Nothing was sent since.
+todo-plan-anew = Nothing. It was let go before it was approved: if it is to be sent after all, give its row in a new file.

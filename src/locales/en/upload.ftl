@@ -50,3 +50,7 @@ upload-withdraw-reason = Reason, for the audit log
 upload-withdraw = Withdraw the run
 upload-left-out = Left out by where
 upload-left-out-others = other values
+upload-beside = { $n ->
+    [one] The run does more than this file: one item of the workflow's other jobs is sent too, from where they take their rows.
+   *[other] The run does more than this file: { $shown } items of the workflow's other jobs are sent too, from where they take their rows.
+}

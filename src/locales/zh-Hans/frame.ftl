@@ -102,3 +102,4 @@ report-html = 页面
 report-xlsx = XLSX
 report-csv = CSV
 report-json = JSON
+lane-asks-nothing = 在其恢复之前不发送也不查询

@@ -19,3 +19,7 @@ gateways-release = 恢复
 gateways-for = 时长（30m、8h、2d）
 gateways-slow = 减速
 gateways-slow-what = 不会超过 payrun.yaml 的上限。两项留空则恢复 payrun.yaml 的设置。
+gateways-reachable = 可达性
+gateways-not-reachable = 无法连接
+gateways-answered = 最近一次应答
+gateways-not-called = 近期没有调用

@@ -283,3 +283,5 @@ do-note = 备注
 do-note-note = 不改变任何状态，连同姓名记入历史。
 do-note-keep = 保存备注
 run-withdraw-note = 此次运行不会再发送任何内容，后续作业也不再产生条目；可能已在途的会继续查询。
+verdict-asked-first = 正在重试：先向网关查询其是否已有此单，此后尚未再发送。
+todo-plan-anew = 无需处理。它在审批之前已取消；如仍需发送，请在新文件中提交该行。

@@ -44,3 +44,4 @@ upload-withdraw-reason = 理由（记入审计日志）
 upload-withdraw = 撤回整次运行
 upload-left-out = 按条件不处理
 upload-left-out-others = 其他值
+upload-beside = 此次运行不只处理本文件：该工作流其他作业的 { $shown } 个条目也会从各自的来源一并发送。

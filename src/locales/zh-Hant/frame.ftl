@@ -102,3 +102,4 @@ report-html = 頁面
 report-xlsx = XLSX
 report-csv = CSV
 report-json = JSON
+lane-asks-nothing = 在其恢復之前不發送也不查詢

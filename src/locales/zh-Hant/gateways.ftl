@@ -19,3 +19,7 @@ gateways-release = 恢復
 gateways-for = 時長（30m、8h、2d）
 gateways-slow = 減速
 gateways-slow-what = 不會超過 payrun.yaml 的上限。兩項留空則恢復 payrun.yaml 的設定。
+gateways-reachable = 可達性
+gateways-not-reachable = 無法連線
+gateways-answered = 最近一次應答
+gateways-not-called = 近期沒有呼叫

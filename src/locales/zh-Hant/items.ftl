@@ -283,3 +283,5 @@ do-note = 備註
 do-note-note = 不改變任何狀態，連同姓名記入歷史。
 do-note-keep = 儲存備註
 run-withdraw-note = 此次執行不會再傳送任何內容，後續作業也不再產生項目；可能已在途的會繼續查詢。
+verdict-asked-first = 正在重試：先向閘道查詢其是否已有此單，此後尚未再發送。
+todo-plan-anew = 無需處理。它在審批之前已取消；如仍需發送，請在新檔案中提交該列。

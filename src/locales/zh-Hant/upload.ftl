@@ -44,3 +44,4 @@ upload-withdraw-reason = 理由（記入審計日誌）
 upload-withdraw = 撤回整次執行
 upload-left-out = 依條件不處理
 upload-left-out-others = 其他值
+upload-beside = 此次執行不只處理本檔案：該工作流程其他作業的 { $shown } 個項目也會從各自的來源一併發送。

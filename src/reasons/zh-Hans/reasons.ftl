@@ -531,3 +531,14 @@ advice-no-declaration = 网关在此账户下没有这份申报：请核对编�
 advice-no-payment = 网关在此账户下没有该编号的支付：请核对 out_trade_no（或 transaction_id），并以新的键重新计划更正后的行
 advice-hipopay-refund-number = 退款失败，且 HipoPay 不再接受同一退款单号（0001）。如需以新单号退款：先 payrun resolve --failed，再 payrun retry
 advice-no-contract = 网关在此账户下没有该协议：请核对编号
+
+## Batches and bulk actions.
+bulk-nothing-done = 什么都没有做；下面是现在所指的条目
+bulk-no-item = 没有选中任何条目：无事可做
+bulk-other-items = 这些不是先前清点的条目：请重新清点
+decided-approved = 该批次现已批准，没有剩下待发送的条目
+decided-rejected = 该批次现已驳回
+decided-revoked = 该批次的审批现已撤销
+decided-expired = 该批次现已过期
+decided-changed = 该批次已变动：请重新查看
+note-of-job = { $job }：{ $note }

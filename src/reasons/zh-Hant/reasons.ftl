@@ -531,3 +531,14 @@ advice-no-declaration = 閘道在此帳戶下沒有這份申報：請核對編�
 advice-no-payment = 閘道在此帳戶下沒有該編號的支付：請核對 out_trade_no（或 transaction_id），並以新的鍵重新計劃更正後的列
 advice-hipopay-refund-number = 退款失敗，且 HipoPay 不再接受同一退款單號（0001）。如需以新單號退款：先 payrun resolve --failed，再 payrun retry
 advice-no-contract = 閘道在此帳戶下沒有該協議：請核對編號
+
+## Batches and bulk actions.
+bulk-nothing-done = 什麼都沒有做；下面是現在所指的項目
+bulk-no-item = 沒有選中任何項目：無事可做
+bulk-other-items = 這些不是先前清點的項目：請重新清點
+decided-approved = 該批次現已批准，沒有剩下待發送的項目
+decided-rejected = 該批次現已駁回
+decided-revoked = 該批次的審批現已撤銷
+decided-expired = 該批次現已過期
+decided-changed = 該批次已變動：請重新查看
+note-of-job = { $job }：{ $note }

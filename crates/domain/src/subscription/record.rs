@@ -147,3 +147,38 @@ impl PeriodState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_word_is_read_back_and_no_other() {
+        for event in ContractEvent::ALL {
+            assert_eq!(ContractEvent::parse(event.as_str()), Some(event));
+            assert_eq!(event.to_string(), event.as_str());
+        }
+        for code in ContractChangeCode::ALL {
+            assert_eq!(ContractChangeCode::parse(code.as_str()), Some(code));
+        }
+        for state in PeriodState::ALL {
+            assert_eq!(PeriodState::parse(state.as_str()), Some(state));
+        }
+        let words: Vec<&str> = ContractEvent::ALL
+            .into_iter()
+            .map(ContractEvent::as_str)
+            .collect();
+        assert_eq!(
+            words,
+            [
+                "imported",
+                "changed",
+                "suspended",
+                "resumed",
+                "ended",
+                "reopened"
+            ]
+        );
+        assert_eq!(ContractEvent::parse("xyzzy"), None);
+    }
+}

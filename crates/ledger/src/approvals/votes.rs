@@ -87,8 +87,16 @@ pub enum ListedApprovals {
 impl ListedApprovals {
     const fn condition(self) -> &'static str {
         match self {
-            Self::Open => "and a.state in ('waiting', 'void')",
-            Self::Decided => "and a.state not in ('waiting', 'void')",
+            // Where the content of a batch has changed, what is left of it is to be approved anew;
+            // of some nothing is left.
+            Self::Open => {
+                "and (a.state = 'waiting' or (a.state = 'void' and exists (select 1 from totals as t \
+                 where t.job_id = a.job_id and t.state = 'awaiting_approval' and t.items > 0)))"
+            }
+            Self::Decided => {
+                "and a.state <> 'waiting' and not (a.state = 'void' and exists (select 1 from totals as t \
+                 where t.job_id = a.job_id and t.state = 'awaiting_approval' and t.items > 0))"
+            }
             Self::All => "",
         }
     }
