@@ -171,10 +171,7 @@ async fn pass(
         place.know();
     }
     if !caller.role.may_do_as(needed) {
-        return Err(ApiError::forbidden(format!(
-            "this is for the role {needed}; {} is {}",
-            caller.name, caller.role
-        )));
+        return Err(ApiError::role_needed(needed, &caller));
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)

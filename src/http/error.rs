@@ -8,8 +8,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::Caller;
 use super::unreadable::{self, Unreadable};
 use crate::domain::message::Message;
+use crate::domain::role::Role;
 use crate::engine::operator::OperateError;
 use crate::errors::chain;
 use crate::ledger::LedgerError;
@@ -108,6 +110,19 @@ impl ApiError {
     /// The caller may not.
     pub fn forbidden(message: impl Into<Message>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+    }
+
+    /// The caller's role is another.
+    pub fn role_needed(needed: Role, caller: &Caller) -> Self {
+        Self::forbidden(
+            Message::new(
+                "role-needed",
+                "this is for the role {needed}; {name} is {role}",
+            )
+            .with("needed", needed.as_str())
+            .with("name", &caller.name)
+            .with("role", caller.role.as_str()),
+        )
     }
 
     /// Not by this method.

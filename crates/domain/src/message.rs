@@ -260,6 +260,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_other_languages_need_of_a_message_is_there() {
+        let message = Message::new("row-empty", "{field} is empty").with("field", "amount");
+        assert_eq!(message.id(), Some("row-empty"));
+        assert_eq!(message.english(), "{field} is empty");
+        let amount = MessageArgument::from("amount");
+        let arguments: Vec<_> = message.arguments().collect();
+        assert_eq!(arguments, [("field", &amount)]);
+        assert_eq!(message.argument("field"), Some(&amount));
+        assert_eq!(message.argument("other"), None);
+        assert!(!message.is_empty());
+        // The same in every language.
+        assert_eq!(Message::plain("declined").id(), None);
+        assert!(Message::plain("").is_empty());
+    }
+
+    #[test]
     fn what_is_put_in_is_taken_as_it_is_and_other_braces_stay() {
         let message = Message::new(
             "m",

@@ -132,11 +132,7 @@ pub(super) async fn count_or_list(
         return Ok(list(&app, &viewer, before).await?.into_response());
     }
     if !viewer.caller.role.may_do_as(Role::Operator) {
-        return Err(ApiError::forbidden(format!(
-            "this is for the role operator; {} is {}",
-            viewer.caller.name, viewer.caller.role
-        ))
-        .into());
+        return Err(ApiError::role_needed(Role::Operator, &viewer.caller).into());
     }
     let verb = verb(&mut fields)?;
     let filter = read_filter(&mut fields)?;

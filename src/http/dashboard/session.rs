@@ -164,17 +164,7 @@ pub(super) async fn require(
     if caller.role.may_do_as(needed) {
         return Ok(next.run(request).await);
     }
-    let (name, role) = (&caller.name, caller.role);
-    Err(ApiError::forbidden(
-        Message::new(
-            "role-needed",
-            "this is for the role {needed}; {name} is {role}",
-        )
-        .with("needed", needed.as_str())
-        .with("name", name)
-        .with("role", role.as_str()),
-    )
-    .into())
+    Err(ApiError::role_needed(needed, caller).into())
 }
 
 fn ask_to_sign_in(app: &App, request: &Request, here: &str) -> Response {

@@ -2,7 +2,7 @@
 alerts-open = Open incidents
 alerts-none = Nothing is open.
 alerts-what = What
-alerts-told = Told
+alerts-told = Message written
 alerts-not-yet = not yet
 alerts-mute = Mute
 alerts-muted-until = muted until

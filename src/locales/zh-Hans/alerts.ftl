@@ -2,7 +2,7 @@
 alerts-open = 未解除的事件
 alerts-none = 没有未解除的事件。
 alerts-what = 内容
-alerts-told = 告知时间
+alerts-told = 消息写成时间
 alerts-not-yet = 尚未
 alerts-mute = 静音
 alerts-muted-until = 静音至

@@ -2,7 +2,7 @@
 alerts-open = 未解除的事件
 alerts-none = 沒有未解除的事件。
 alerts-what = 內容
-alerts-told = 告知時間
+alerts-told = 訊息寫成時間
 alerts-not-yet = 尚未
 alerts-mute = 靜音
 alerts-muted-until = 靜音至

@@ -180,5 +180,7 @@ mod tests {
             ]
         );
         assert_eq!(ContractEvent::parse("xyzzy"), None);
+        assert_eq!(PeriodState::Cancelled.label(), "waived");
+        assert_eq!(PeriodState::Paid.label(), "paid");
     }
 }
