@@ -16,7 +16,6 @@ use sha2::{Digest, Sha256};
 use super::errors::{PageError, PageFailure};
 use super::frame::PageFrame;
 use super::refused_form::RefusedForm;
-use crate::domain::message::Message;
 use crate::domain::role::Role;
 use crate::http::App;
 use crate::http::auth::Caller;
