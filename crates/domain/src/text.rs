@@ -340,6 +340,13 @@ pub fn is_rounded_number(text: &str) -> bool {
 }
 
 /// Whether a text is a number of more digits than Excel keeps, and has others than zeros there.
+///
+/// ```
+/// use payrun_domain::text::is_whole_long_number;
+/// assert!(is_whole_long_number("1234567890123456") && is_whole_long_number("4200002345678900001"));
+/// assert!(!is_whole_long_number("1234567890123450") && !is_whole_long_number("123456789012345"));
+/// assert!(!is_whole_long_number("123456789012345a") && !is_whole_long_number("12"));
+/// ```
 pub fn is_whole_long_number(text: &str) -> bool {
     text.len() > EXCEL_DIGITS
         && text.bytes().all(|byte| byte.is_ascii_digit())
@@ -352,6 +359,7 @@ pub fn is_whole_long_number(text: &str) -> bool {
 /// use payrun_domain::text::is_date_of_excel;
 /// assert!(is_date_of_excel("1-Mar") && is_date_of_excel("Mar-01") && is_date_of_excel("3月1日"));
 /// assert!(!is_date_of_excel("3-1") && !is_date_of_excel("1-MARS") && !is_date_of_excel("A1-Mar"));
+/// assert!(!is_date_of_excel("3月x日") && !is_date_of_excel("x月1日"));
 /// ```
 pub fn is_date_of_excel(text: &str) -> bool {
     let number =
