@@ -5,8 +5,8 @@ from (
     -- As exported_items.sql: the last answer that says why.
     coalesce((select a.code from attempts as a where a.item_id = i.id and a.kind in ('call', 'notification') and a.code <> ''
       order by a.version desc, a.late desc limit 1), '') as code
-  -- `cross join`: by the ids of the jobs of the run. The first condition on the state is that of the index items_with_problems, the
-  -- second is what is meant.
+  -- `cross join`: by the ids of the jobs of the run. The first condition on the state is that of the index items_in_state, the second
+  -- is what is meant.
   from jobs as j cross join items as i
   where j.run_id = $1 and i.id >= coalesce(j.first_item, 0) and i.id <= coalesce(j.last_item, 9223372036854775807) and i.job_id = j.id
     and i.state in ('failed', 'needs_review', 'rejected', 'skipped', 'cancelled') and i.state = 'failed') as f

@@ -160,7 +160,7 @@ mod tests {
         let failures = steps(FAILURES).await;
         place(
             &failures,
-            "SEARCH i USING INDEX items_with_problems (id>? AND id<?)",
+            "SEARCH i USING INDEX items_in_state (state=? AND id>? AND id<?)",
         );
         place(
             &failures,
