@@ -185,6 +185,27 @@ fn what_is_approved_is_what_was_shown() {
 }
 
 #[test]
+fn a_batch_of_which_nothing_is_left_waits_for_nobody() {
+    let batch = WaitingBatch::of(contracts("C", 2), "    approval: {}\n");
+    let app = &batch.app;
+    let waiting = || {
+        let listed = app.json(&["approvals", "list", "--json"]);
+        listed.as_array().unwrap().len()
+    };
+    for (item, left) in [("1", 1), ("2", 0)] {
+        assert_eq!(waiting(), 1);
+        app.payrun(&["cancel", item, "--author", "ann", "--reason", "not meant"])
+            .exits(0);
+        assert_eq!(waiting(), left, "after item {item}");
+    }
+    let service = Service::of(app);
+    let bob = Visitor::of(&service, "bob", "approver");
+    let page = bob.page("/approvals");
+    let decided = page.split("id=\"decided\"").nth(1).unwrap();
+    assert!(decided.contains(BATCH), "{page}");
+}
+
+#[test]
 fn rows_are_paged_the_largest_first_and_what_they_say_is_text() {
     let mut rows = contracts("C", 120);
     rows.push_str("\"<script>alert(1)</script>\",<img src=x>,9999.00,HKD,yes\n");

@@ -85,22 +85,19 @@ pub enum ListedApprovals {
 }
 
 impl ListedApprovals {
-    const fn condition(self) -> &'static str {
+    fn condition(self) -> String {
         match self {
-            // Where the content of a batch has changed, what is left of it is to be approved anew;
-            // of some nothing is left.
-            Self::Open => {
-                "and (a.state = 'waiting' or (a.state = 'void' and exists (select 1 from totals as t \
-                 where t.job_id = a.job_id and t.state = 'awaiting_approval' and t.items > 0)))"
-            }
-            Self::Decided => {
-                "and a.state <> 'waiting' and not (a.state = 'void' and exists (select 1 from totals as t \
-                 where t.job_id = a.job_id and t.state = 'awaiting_approval' and t.items > 0))"
-            }
-            Self::All => "",
+            Self::Open => format!("and {WAITS}"),
+            Self::Decided => format!("and not ({WAITS})"),
+            Self::All => String::new(),
         }
     }
 }
+
+/// That something of a batch waits. Where its content has changed, what is left of it is to be
+/// approved anew; of some nothing is left.
+const WAITS: &str = "a.state in ('waiting', 'void') and (a.state = 'waiting' or exists (select 1 from totals as t \
+    where t.job_id = a.job_id and t.state = 'awaiting_approval' and t.items > 0))";
 
 /// A job's approval.
 #[derive(Debug, Clone)]
