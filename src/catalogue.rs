@@ -41,3 +41,35 @@ impl ReaderLanguage {
         MESSAGES.try_lookup(self.identifier(), &format!("{list}-{word}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::item::State;
+    use crate::domain::own_code::OwnCode;
+    use crate::job_kinds::JobKinds;
+
+    /// That each of these has a word of its own in every language.
+    fn have_their_words(list: &str, names: &[&str]) {
+        for language in ReaderLanguage::ALL {
+            let words = names.iter().filter_map(|name| language.word(list, name));
+            let different: BTreeSet<String> = words.collect();
+            assert_eq!(different.len(), names.len(), "{list} in {}", language.tag());
+        }
+    }
+
+    #[test]
+    fn every_state_kind_and_code_has_a_word_of_its_own_in_every_language() {
+        have_their_words("state", &State::ALL.map(State::as_str));
+        let own: Vec<&str> = OwnCode::ALL.into_iter().map(OwnCode::as_str).collect();
+        have_their_words("own", &own);
+        let kinds = JobKinds::built_in();
+        let names: Vec<&str> = kinds.by_name.keys().map(|name| &**name).collect();
+        have_their_words("kind", &names);
+        let chinese = ReaderLanguage::SimplifiedChinese;
+        assert_ne!(chinese.word("kind", "deduct").as_deref(), Some("deduct"));
+        assert_eq!(chinese.word("kind", "our-own"), None);
+    }
+}

@@ -225,8 +225,11 @@ fn heading(state: ItemState, takes_money: bool) -> &'static str {
 
 /// What a person has to do about an item, or need not.
 fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
-    let never_approved = item.state == ItemState::Cancelled && item.key_hash.is_none();
-    if item.withdrawn.is_none() && !never_approved {
+    // It has let go of its key: nothing of it was ever approved.
+    if item.state == ItemState::Cancelled && item.key_hash.is_none() {
+        return page.say("todo-plan-anew");
+    }
+    if item.withdrawn.is_none() {
         return page.word("todo", item.state.as_str());
     }
     match item.state {
@@ -243,8 +246,6 @@ fn to_do(item: &ItemRow, kind: &str, page: &PageFrame) -> String {
             page.say("withdrawn-in-flight")
         }
         ItemState::NeedsReview => page.say("withdrawn-needs-review"),
-        // It has let go of its key: nothing of it was ever approved.
-        ItemState::Cancelled if item.key_hash.is_none() => page.say("todo-plan-anew"),
         ItemState::AwaitingApproval
         | ItemState::Planned
         | ItemState::Failed
